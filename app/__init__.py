@@ -1,0 +1,1 @@
+"""The web application. It imports no torch, ever."""

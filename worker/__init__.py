@@ -1,0 +1,1 @@
+"""The trainer. It imports app, never the other way round."""
