@@ -1,0 +1,252 @@
+"""Prompts, completions, pairs, who holds which pair, and what people answered.
+
+`pair` is the narrow, hot table that the claim reads; texts live apart in `prompt` and
+`completion`, which never change once written: a frozen preference set points at them.
+"""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, desc, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.tables.base import Base, CreatedAt, Id, text_enum
+
+
+class AssignmentState(StrEnum):
+    LEASED = "leased"
+    DONE = "done"
+    EXPIRED = "expired"
+    SKIPPED = "skipped"
+
+
+class Draw(StrEnum):
+    """Which part of the queue's mixture chose a pair."""
+
+    PRIORITY = "priority"
+    UNIFORM = "uniform"
+    OVERLAP = "overlap"
+    GOLD = "gold"
+    RETEST = "retest"
+    AUDIT = "audit"
+
+
+class Prompt(Base):
+    """The conversation so far: `messages` is a list of {role, content}, ending with a user turn."""
+
+    __tablename__ = "prompt"
+    __table_args__ = (UniqueConstraint("project_id", "content_hash"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    import_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("import.id"))
+    messages: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    # One sanitised HTML string a message, rendered once.
+    html: Mapped[list[str]] = mapped_column(JSONB)
+    renderer: Mapped[int]
+    content_hash: Mapped[bytes]
+    # Prompts of one group (a topic, say) stay on one side of a held-out split.
+    group_key: Mapped[str] = mapped_column(default="", server_default="")
+    metadata_: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JSONB, default=dict, server_default="{}"
+    )
+    created_at: Mapped[CreatedAt]
+
+
+class Completion(Base):
+    """One answer to a prompt; knows the policy or the source that wrote it, and tells no annotator."""
+
+    __tablename__ = "completion"
+    __table_args__ = (UniqueConstraint("prompt_id", "content_hash", "policy_run_id", "source"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    prompt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"))
+    text: Mapped[str]
+    html: Mapped[str]
+    renderer: Mapped[int]
+    content_hash: Mapped[bytes]
+    source: Mapped[str] = mapped_column(default="", server_default="")
+    policy_run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("policy_run.id"), index=True)
+    created_at: Mapped[CreatedAt]
+
+
+class Pair(Base):
+    """Two completions of one prompt in canonical order A, B.
+
+    `n_taken` counts live leases plus finished answers that count; it never passes `overlap`.
+    """
+
+    __tablename__ = "pair"
+    __table_args__ = (
+        UniqueConstraint("completion_a_id", "completion_b_id"),
+        CheckConstraint("completion_a_id <> completion_b_id", name="two_completions"),
+        CheckConstraint("n_taken >= 0", name="taken_not_negative"),
+        CheckConstraint("is_gold or n_taken <= overlap", name="taken_within_overlap"),
+        Index(
+            "ix_pair_fresh",
+            "project_id",
+            desc("priority"),
+            "id",
+            postgresql_where=text("n_taken = 0 and is_open and not is_gold"),
+        ),
+        Index(
+            "ix_pair_front",
+            "project_id",
+            desc("n_taken"),
+            desc("priority"),
+            "id",
+            postgresql_where=text("n_taken > 0 and n_taken < overlap and is_open and not is_gold"),
+        ),
+        Index("ix_pair_gold", "project_id", "id", postgresql_where=text("is_gold and is_open")),
+        Index("ix_pair_prompt_id", "prompt_id"),
+        {
+            "postgresql_with": {
+                "fillfactor": "80",
+                "autovacuum_vacuum_scale_factor": "0.01",
+                "autovacuum_vacuum_threshold": "2000",
+            }
+        },
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    prompt_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"))
+    completion_a_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("completion.id", ondelete="CASCADE")
+    )
+    completion_b_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("completion.id", ondelete="CASCADE"), index=True
+    )
+    overlap: Mapped[int] = mapped_column(default=1, server_default="1")
+    n_taken: Mapped[int] = mapped_column(default=0, server_default="0")
+    priority: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    is_gold: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # Closed pairs (superseded policy, settled early) leave the queue and keep their answers.
+    is_open: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    # All pairs of one ranking share it, so that training keeps them together.
+    ranking_id: Mapped[uuid.UUID | None]
+    external_id: Mapped[str] = mapped_column(default="", server_default="")
+    created_at: Mapped[CreatedAt]
+
+
+class Assignment(Base):
+    """A pair leased to one annotator until a time, with the order shown and the draw it came from."""
+
+    __tablename__ = "assignment"
+    __table_args__ = (
+        UniqueConstraint("pair_id", "annotator_id"),
+        Index(
+            "uq_assignment_live_slot",
+            "annotator_id",
+            "project_id",
+            "slot",
+            unique=True,
+            postgresql_where=text("state = 'leased'"),
+        ),
+        Index(
+            "ix_assignment_lease_until",
+            "lease_until",
+            postgresql_where=text("state = 'leased'"),
+        ),
+        Index("ix_assignment_annotator_pair", "annotator_id", "pair_id"),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    pair_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pair.id", ondelete="CASCADE"))
+    annotator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
+    state: Mapped[AssignmentState] = mapped_column(
+        text_enum(AssignmentState), default=AssignmentState.LEASED, server_default="leased"
+    )
+    # Slot 0 is the pair on the page; slot 1 is room for a prefetched next pair.
+    slot: Mapped[int] = mapped_column(default=0, server_default="0")
+    draw: Mapped[Draw] = mapped_column(text_enum(Draw))
+    draw_probability: Mapped[float]
+    # True where B was shown on the left.
+    is_flipped: Mapped[bool]
+    skip_reason: Mapped[str] = mapped_column(default="", server_default="")
+    lease_until: Mapped[datetime]
+    created_at: Mapped[CreatedAt]
+    ended_at: Mapped[datetime | None]
+
+
+class Comparison(Base):
+    """One annotator's answer to a pair. `rating` is canonical: 1 is A far better, 8 is B."""
+
+    __tablename__ = "comparison"
+    __table_args__ = (
+        UniqueConstraint("pair_id", "annotator_id"),
+        CheckConstraint("rating between 1 and 8", name="rating_range"),
+        CheckConstraint("seconds >= 0", name="seconds_not_negative"),
+        Index("ix_comparison_project_id_created_at", "project_id", "created_at"),
+        Index("ix_comparison_annotator_id_created_at", "annotator_id", "created_at"),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    assignment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("assignment.id"), unique=True)
+    pair_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pair.id", ondelete="CASCADE"))
+    annotator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
+    guideline_version_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("guideline_version.id")
+    )
+    rating: Mapped[int]
+    # Kept beside a forced side, so that ties survive an even scale.
+    is_about_equal: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_both_bad: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    comment: Mapped[str] = mapped_column(default="", server_default="")
+    seconds: Mapped[float]
+    # The order that was shown; repeated from the assignment so that an answer stands alone.
+    is_flipped: Mapped[bool]
+    # Answered after the lease had gone to others and the overlap was full: kept, not counted.
+    is_surplus: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    idempotency_key: Mapped[str]
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
+
+
+class ComparisonRevision(Base):
+    """What an answer said before its annotator changed it; every version is kept."""
+
+    __tablename__ = "comparison_revision"
+    __table_args__ = (UniqueConstraint("comparison_id", "revision"),)
+
+    id: Mapped[Id]
+    comparison_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("comparison.id", ondelete="CASCADE")
+    )
+    revision: Mapped[int]
+    rating: Mapped[int]
+    is_about_equal: Mapped[bool]
+    is_both_bad: Mapped[bool]
+    comment: Mapped[str]
+    flags: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    created_at: Mapped[datetime]
+
+
+class FlagAnswer(Base):
+    """One answered flag. No row means unanswered; `value` is null only for "not applicable".
+
+    yes is 1, no is 0, a rating is 1 to 7. `completion_id` is set for flags about a completion.
+    """
+
+    __tablename__ = "flag_answer"
+    __table_args__ = (
+        UniqueConstraint(
+            "comparison_id", "flag_id", "completion_id", postgresql_nulls_not_distinct=True
+        ),
+        CheckConstraint("value between 0 and 7", name="value_range"),
+    )
+
+    id: Mapped[Id]
+    comparison_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("comparison.id", ondelete="CASCADE")
+    )
+    flag_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("flag.id"), index=True)
+    completion_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("completion.id"))
+    value: Mapped[int | None]

@@ -1,0 +1,111 @@
+"""A project: what is asked, how it may be answered, and how its loop turns."""
+
+import uuid
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.tables.base import Base, CreatedAt, Id, text_enum
+
+
+class Objective(StrEnum):
+    HELPFULNESS = "helpfulness"
+    SAFETY = "safety"
+
+
+class FlagScope(StrEnum):
+    PROMPT = "prompt"
+    COMPLETION = "completion"
+    COMPARISON = "comparison"
+
+
+class FlagKind(StrEnum):
+    YES_NO = "yes_no"
+    YES_NO_NA = "yes_no_na"
+    RATING_7 = "rating_7"
+
+
+class Polarity(StrEnum):
+    GOOD = "good"
+    BAD = "bad"
+    NEUTRAL = "neutral"
+
+
+class Project(Base):
+    __tablename__ = "project"
+    __table_args__ = (
+        CheckConstraint("overlap between 1 and 20", name="overlap_range"),
+        CheckConstraint("lease_minutes between 1 and 240", name="lease_range"),
+        CheckConstraint("comparisons_per_round >= 2", name="comparisons_per_round_range"),
+        CheckConstraint("kl_coef >= 0", name="kl_coef_range"),
+    )
+
+    id: Mapped[Id]
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    objective: Mapped[Objective] = mapped_column(text_enum(Objective))
+    question: Mapped[str]
+    low_end: Mapped[str]
+    high_end: Mapped[str]
+    is_archived: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
+    # Who sees what.
+    overlap: Mapped[int] = mapped_column(default=1, server_default="1")
+    lease_minutes: Mapped[int] = mapped_column(default=20, server_default="20")
+
+    # How the loop turns.
+    is_loop_automatic: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    base_model: Mapped[str] = mapped_column(default="tiny", server_default="tiny")
+    comparisons_per_round: Mapped[int] = mapped_column(default=60, server_default="60")
+    pairs_per_round: Mapped[int] = mapped_column(default=60, server_default="60")
+    policy_steps: Mapped[int] = mapped_column(default=40, server_default="40")
+    kl_coef: Mapped[float] = mapped_column(default=0.15, server_default="0.15")
+    max_new_tokens: Mapped[int] = mapped_column(default=48, server_default="48")
+    seed: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[CreatedAt]
+
+
+class GuidelineVersion(Base):
+    """Guidelines are never edited, only followed by a next version; a comparison knows its own."""
+
+    __tablename__ = "guideline_version"
+    __table_args__ = (UniqueConstraint("project_id", "number"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    markdown: Mapped[str]
+    html: Mapped[str]
+    change_note: Mapped[str] = mapped_column(default="", server_default="")
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
+    created_at: Mapped[CreatedAt]
+
+
+class Flag(Base):
+    """A metadata flag: what it is about, how it is answered, and whether yes is good news.
+
+    Kept for ever once answered; `is_archived` takes it off the compare page.
+    """
+
+    __tablename__ = "flag"
+    __table_args__ = (
+        UniqueConstraint("project_id", "key"),
+        CheckConstraint("shortcut ~ '^[a-z]?$'", name="shortcut_is_one_letter"),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    label: Mapped[str]
+    help_text: Mapped[str] = mapped_column(default="", server_default="")
+    shortcut: Mapped[str] = mapped_column(default="", server_default="")
+    scope: Mapped[FlagScope] = mapped_column(text_enum(FlagScope))
+    kind: Mapped[FlagKind] = mapped_column(text_enum(FlagKind))
+    polarity: Mapped[Polarity] = mapped_column(text_enum(Polarity))
+    # Ask only where this other flag of the project was answered yes.
+    condition_flag_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("flag.id"))
+    is_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_archived: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    position: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[CreatedAt]
