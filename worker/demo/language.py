@@ -100,7 +100,7 @@ def prompt_text(prompt: str | Sequence[Message]) -> str:
 
 def place_of(prompt: str | Sequence[Message]) -> str:
     """The place a prompt asks about. Raises ValueError if it names none."""
-    words = re.findall(r"[a-z]+", prompt_text(prompt).lower())
+    words: list[str] = re.findall(r"[a-z]+", prompt_text(prompt).lower())
     for word in words:
         if word in PLACES:
             return word
