@@ -30,6 +30,7 @@ __all__ = [
     "distribute",
     "end_runtime",
     "install_stop_handler",
+    "quiet_libraries",
     "restore_rng_state",
     "rng_state",
     "seed_everything",
@@ -63,6 +64,15 @@ def set_thread_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if os.environ.get("PREFLOOP_OFFLINE", "").lower() in {"1", "true", "yes"}:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def quiet_libraries() -> None:
+    """Keep the bars and load reports of transformers out of our own progress."""
+    from transformers.utils import logging
+
+    settings: Any = logging
+    settings.set_verbosity_error()
+    settings.disable_progress_bar()
 
 
 def start_runtime(seed: int, device: str | None = None, threads: int | None = None) -> Runtime:
