@@ -57,7 +57,7 @@ class Prompt(Base):
 
 
 class Completion(Base):
-    """One answer to a prompt; knows the policy or the source that wrote it, and tells no annotator."""
+    """One answer to a prompt; knows who wrote it, and tells no annotator."""
 
     __tablename__ = "completion"
     __table_args__ = (UniqueConstraint("prompt_id", "content_hash", "policy_run_id", "source"),)
@@ -134,7 +134,7 @@ class Pair(Base):
 
 
 class Assignment(Base):
-    """A pair leased to one annotator until a time, with the order shown and the draw it came from."""
+    """A pair leased to one annotator until a time, with the order shown and its draw."""
 
     __tablename__ = "assignment"
     __table_args__ = (

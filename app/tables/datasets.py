@@ -24,7 +24,7 @@ class Split(StrEnum):
 
 
 class Import(Base):
-    """One file of prompts: all of it or nothing of it. Progress is written beside, in its own commits."""
+    """One file of prompts, all of it or nothing. Progress is written in commits of its own."""
 
     __tablename__ = "import"
     __table_args__ = (Index("ix_import_project_id_created_at", "project_id", "created_at"),)
@@ -69,7 +69,7 @@ class PreferenceSet(Base):
 
 
 class PreferenceRow(Base):
-    """One comparison as it was when the set was frozen; later edits of the answer do not reach it."""
+    """One comparison as it was when the set was frozen; later edits do not reach it."""
 
     __tablename__ = "preference_row"
 

@@ -1,1 +1,1 @@
-"""Templating, login session, CSRF, security headers, error pages: all that speaks HTTP for everyone."""
+"""What speaks HTTP for everyone: templating, login session, CSRF, headers, error pages."""

@@ -1,0 +1,42 @@
+"""The web application: routers, static files, error handlers."""
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy import text
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from app.settings import get_settings
+from app.web.csrf import check_csrf
+from app.web.dependencies import SessionDep
+from app.web.errors import install_error_handlers
+from app.web.headers import SecurityHeaders
+from app.web.templating import STATIC
+
+
+def create_app() -> FastAPI:
+    """The ASGI application; `DATABASE_URL` must name a migrated database."""
+    app = FastAPI(
+        title="Prefloop",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        dependencies=[Depends(check_csrf)],
+    )
+    install_error_handlers(app)
+    app.add_middleware(SecurityHeaders)
+    if hosts := get_settings().trusted_hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts.split(","))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz(session: SessionDep) -> PlainTextResponse:
+        session.execute(text("select 1"))
+        return PlainTextResponse("ok")
+
+    include_routers(app)
+    return app
+
+
+def include_routers(app: FastAPI) -> None:
+    """Every slice's pages and JSON."""

@@ -1,0 +1,95 @@
+"""One handler turns a refusal into a page, an htmx toast or a JSON problem (RFC 9457)."""
+
+import logging
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from app.errors import DomainError, Invalid, Unauthenticated
+from app.web.templating import is_htmx, render
+
+log = logging.getLogger("prefloop.web")
+
+WORDS = {
+    404: "There is no page at this address.",
+    405: "This address does not take that kind of request.",
+    413: "That is larger than this server accepts.",
+}
+
+
+def problem(request: Request, error: DomainError) -> Response:
+    """The response to a refusal, in the form that the client asked for."""
+    if request.url.path.startswith("/api/"):
+        body = {"title": error.title, "status": error.status, "detail": error.message}
+        if error.field is not None:
+            body["field"] = error.field
+        if error.line is not None:
+            body["line"] = error.line
+        return JSONResponse(body, status_code=error.status, media_type="application/problem+json")
+    if is_htmx(request):
+        response = render(
+            request, "errors/toast.html", {"message": error.message}, status=error.status
+        )
+        response.headers["HX-Reswap"] = "none"
+        return response
+    if isinstance(error, Unauthenticated):
+        back = quote(request.url.path, safe="/") if request.method == "GET" else "/"
+        return RedirectResponse(f"/sign-in?next={back}", status_code=303)
+    context = {"title": error.title, "message": error.message, "status": error.status}
+    return render(request, "errors/page.html", context, status=error.status)
+
+
+def in_words(error: RequestValidationError) -> Invalid:
+    """The first thing that a request got wrong, as a sentence with the field's name."""
+    first = error.errors()[0]
+    field = str(first["loc"][-1]) if first["loc"] else "request"
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return Invalid(
+        f"{field.replace('_', ' ').capitalize()}: {reason}.".replace("..", "."), field=field
+    )
+
+
+class Unavailable(DomainError):
+    status = 503
+    title = "The database does not answer"
+
+
+UNAVAILABLE = (
+    "The database does not answer at the moment. Nothing that was saved is lost; "
+    "this page keeps what you typed. Try again in a few seconds."
+)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(DomainError)
+    def refused(request: Request, error: DomainError) -> Response:
+        return problem(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        return problem(request, in_words(error))
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        refusal = DomainError(WORDS.get(error.status_code, str(error.detail)))
+        refusal.status = error.status_code
+        return problem(request, refusal)
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    @app.exception_handler(PoolTimeoutError)
+    def unavailable(request: Request, error: Exception) -> Response:
+        log.error("database: %s", error)
+        return problem(request, Unavailable(UNAVAILABLE))
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> Response:
+        log.exception("unexpected error", exc_info=error)
+        refusal = DomainError("Something broke on our side. It was written to the server's log.")
+        refusal.status, refusal.title = 500, "Something broke"
+        return problem(request, refusal)

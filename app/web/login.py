@@ -1,0 +1,146 @@
+"""Who is signed in: a server-side session in a cookie, or a bearer token on the JSON API.
+
+Only SHA-256 hashes of tokens are stored; the tokens have 256 random bits, so a plain hash is
+enough (OWASP ASVS 5.0, 7.2). Sessions end after 14 idle days or 60 days in all.
+"""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from app.errors import Unauthenticated
+from app.settings import get_settings
+from app.tables.accounts import ApiToken, LoginSession, Person
+from app.tables.base import utc_now
+from app.web.dependencies import SessionDep
+
+IDLE = timedelta(days=14)
+ABSOLUTE = timedelta(days=60)
+TOUCH_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Login:
+    """The person behind a request. `session_id` is None where a bearer token was used."""
+
+    person: Person
+    session_id: uuid.UUID | None
+    csrf_token: str
+
+
+def hash_token(token: str) -> bytes:
+    return sha256(token.encode()).digest()
+
+
+def cookie_name() -> str:
+    """`__Host-` binds the cookie to this host over TLS; plain loopback has no TLS to bind to."""
+    return "__Host-session" if get_settings().is_https else "session"
+
+
+def address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def start_session(session: Session, request: Request, response: Response, person: Person) -> None:
+    """Sign `person` in with a fresh session id, ending the one that the browser had before."""
+    end_session(session, request, response)
+    token = secrets.token_urlsafe(32)
+    session.add(
+        LoginSession(
+            token_hash=hash_token(token),
+            person_id=person.id,
+            csrf_token=secrets.token_urlsafe(24),
+            user_agent=request.headers.get("user-agent", "")[:300],
+            address=address_of(request),
+            expires_at=utc_now() + ABSOLUTE,
+        )
+    )
+    session.flush()
+    response.set_cookie(
+        cookie_name(),
+        token,
+        max_age=int(ABSOLUTE.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=get_settings().is_https,
+        path="/",
+    )
+
+
+def end_session(session: Session, request: Request, response: Response) -> None:
+    token = request.cookies.get(cookie_name())
+    if token:
+        session.execute(delete(LoginSession).where(LoginSession.token_hash == hash_token(token)))
+    response.delete_cookie(
+        cookie_name(), path="/", secure=get_settings().is_https, httponly=True, samesite="lax"
+    )
+
+
+def _from_cookie(session: Session, token: str, now: datetime) -> Login | None:
+    row = session.execute(
+        select(LoginSession, Person)
+        .join(Person, Person.id == LoginSession.person_id)
+        .where(LoginSession.token_hash == hash_token(token), Person.is_active)
+    ).one_or_none()
+    if row is None:
+        return None
+    login, person = row
+    if login.expires_at < now or login.last_seen_at < now - IDLE:
+        return None
+    if login.last_seen_at < now - TOUCH_EVERY:
+        session.execute(
+            update(LoginSession).where(LoginSession.id == login.id).values(last_seen_at=now)
+        )
+    return Login(person, login.id, login.csrf_token)
+
+
+def _from_bearer(session: Session, token: str, now: datetime) -> Login | None:
+    row = session.execute(
+        select(ApiToken, Person)
+        .join(Person, Person.id == ApiToken.person_id)
+        .where(
+            ApiToken.token_hash == hash_token(token),
+            ApiToken.revoked_at.is_(None),
+            ApiToken.expires_at > now,
+            Person.is_active,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    api_token, person = row
+    if api_token.last_used_at is None or api_token.last_used_at < now - TOUCH_EVERY:
+        api_token.last_used_at = now
+    return Login(person, None, "")
+
+
+def find_login(request: Request, session: SessionDep) -> Login | None:
+    """The login of this request, or None; remembered on the request for templates and handlers."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    login = None
+    if scheme.lower() == "bearer" and request.url.path.startswith("/api/"):
+        login = _from_bearer(session, credentials.strip(), utc_now())
+        if login is None:
+            raise Unauthenticated("This API token is unknown, expired or revoked.")
+    elif token := request.cookies.get(cookie_name()):
+        login = _from_cookie(session, token, utc_now())
+    request.state.login = login
+    return login
+
+
+OptionalLogin = Annotated[Login | None, Depends(find_login)]
+
+
+def require_login(login: OptionalLogin) -> Login:
+    if login is None:
+        raise Unauthenticated("Please sign in to see this page.")
+    return login
+
+
+LoginDep = Annotated[Login, Depends(require_login)]
