@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.errors import Conflict, DomainError
 from app.launch import Identity, command
+from app.logs import last_words, size
 from app.postgres.host import clean_environment, initdb_locale, is_server_on
 
 MARK = "cluster_name=prefloop"
@@ -103,16 +104,3 @@ def _recorded_pid(cluster: Path) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pid if pid > 0 else None
-
-
-def size(log: Path) -> int:
-    return log.stat().st_size if log.exists() else 0
-
-
-def last_words(log: Path, start: int = 0) -> str:
-    """The last lines of a log from byte `start` on, as a sentence and a quotation."""
-    with log.open("rb") as file:
-        file.seek(max(start, size(log) - 4000))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-    quoted = "\n".join(f"    {line}" for line in lines[-8:])
-    return f"The last lines of {log} are:\n{quoted}" if quoted else f"{log} says nothing."

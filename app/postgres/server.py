@@ -16,13 +16,12 @@ from sqlalchemy import make_url
 from app.errors import Conflict, DomainError
 from app.launch import Identity, command
 from app.locks import FileLock
+from app.logs import last_words, size
 from app.postgres.cluster import (
     MARK,
     check_version,
     hand_over,
-    last_words,
     make_cluster,
-    size,
     stale_pid,
 )
 from app.postgres.host import (
