@@ -1,0 +1,99 @@
+"""`prefloop-worker reward`: train a reward model from files, alone or under torchrun."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.progress import finite, make_progress
+
+if TYPE_CHECKING:
+    from worker.reward.train import RewardConfiguration
+
+# Measured for the two small sizes (docs/decisions/reward-defaults.md); usual beyond.
+_LEARNING_RATES = ((1e6, 1e-3), (1e8, 5e-5), (1e9, 2e-5))
+_LARGEST_RATE = 1e-5
+
+
+def reward(
+    *,
+    preferences: Annotated[Path, typer.Option(help="JSON lines: prompt, chosen, rejected, …")],
+    out: Annotated[Path, typer.Option(help="Folder for the reward model.")],
+    base_model: Annotated[str, typer.Option(help="A folder, a hub id, or tiny.")],
+    evaluation: Annotated[
+        Path | None, typer.Option("--eval", help="Held-out lines; without, a tenth of the prompts.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    loss: Annotated[str, typer.Option(help="scaled, plain, margin or soft.")] = "scaled",
+    epochs: Annotated[float, typer.Option(min=0.001)] = 1.0,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0.0, help="By default from the model's size.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs a step, all processes.")] = 32,
+    max_length: Annotated[int, typer.Option(min=8, help="Tokens of prompt and completion.")] = 1024,
+    seed: int = 0,
+    dropout: Annotated[bool, typer.Option(help="Keep the base model's dropout on.")] = False,
+    centring: Annotated[float, typer.Option(min=0.0, help="Pull scores towards 0.")] = 0.01,
+    soft_temperature: Annotated[float, typer.Option(min=0.01, help="For --loss soft.")] = 0.85,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
+    models_folder: Annotated[
+        Path | None, typer.Option(help="Where tiny is built; by default beside --out.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")] = (
+        None
+    ),
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """Train a reward model on human comparisons and say how it does on held-out ones."""
+    from worker.errors import TrainerError
+    from worker.reward.stage import RewardFiles, train_reward_model
+    from worker.reward.train import Loss, RewardConfiguration
+    from worker.runtime import end_runtime, start_runtime
+
+    if loss not in list(Loss):
+        raise TrainerError(f"“{loss}” is no loss. Use {', '.join(Loss)}.")
+
+    def configure(network: Any) -> "RewardConfiguration":
+        return RewardConfiguration(
+            base_model=base_model,
+            loss=Loss(loss),
+            epochs=epochs,
+            learning_rate=default_rate(network) if learning_rate is None else learning_rate,
+            batch_size=batch_size,
+            max_length=max_length,
+            seed=seed,
+            centring=centring,
+            soft_temperature=soft_temperature,
+            has_dropout=dropout,
+            checkpoint_every=checkpoint_every,
+        )
+
+    voice = make_progress(progress)
+    files = RewardFiles(preferences, evaluation, out, models_folder or out.parent)
+    runtime = start_runtime(seed, device=device, threads=threads)
+    result = train_reward_model(files, configure, runtime, voice, base_model=base_model, seed=seed)
+    if report is not None and runtime.is_main:
+        text = json.dumps(finite(result), indent=2, ensure_ascii=False)
+        report.write_text(text + "\n", "utf-8")
+    if progress == "bar" and runtime.is_main:
+        typer.echo(_summary(result))
+    end_runtime(runtime)
+
+
+def default_rate(network: Any) -> float:
+    """The learning rate for a network of this many parameters: the smaller, the faster."""
+    size = sum(parameter.numel() for parameter in network.parameters())
+    return next((rate for limit, rate in _LEARNING_RATES if size < limit), _LARGEST_RATE)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    figures = result["eval"]
+    if figures["accuracy"] is None:
+        return "Trained; no held-out comparison was left to judge it by."
+    return (
+        f"Held-out accuracy {figures['accuracy']:.3f} on {figures['n']} comparisons "
+        f"(the longer one wins: {figures['longer_wins']:.3f}), "
+        f"log-loss {figures['log_loss']:.3f}, {result['seconds']:.0f} s."
+    )

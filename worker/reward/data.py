@@ -1,0 +1,253 @@
+"""Preference files: reading, splitting, encoding and cutting into batches.
+
+A line is one comparison: `prompt` (messages or text), `chosen` and `rejected` (messages or text),
+and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `is_tie`
+and `group`.
+"""
+
+import json
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.errors import Invalid
+from worker.errors import TrainerError
+from worker.models import Message, encode_conversation
+
+_ROLES = {"system", "user", "assistant", "tool"}
+_SHARED_ENOUGH = 3.0
+_BATCHES_SORTED_TOGETHER = 32
+
+
+@dataclass(frozen=True)
+class Preference:
+    """One comparison. `strength` is 1 (slightly better) to 4 (far better); `weight` counts it."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    strength: float = 1.0
+    weight: float = 1.0
+    is_tie: bool = False
+    group: str = ""
+    annotator: str = ""
+    flags: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> Iterator[str]:
+        for message in (*self.prompt, *self.chosen, *self.rejected):
+            yield message["content"]
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """Every comparison of a JSON-lines file.
+
+    Raises Invalid, which names the line and the field, and TrainerError for an unreadable or
+    empty file.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            lines = [_parse(line, number) for number, line in enumerate(stream, 1) if line.strip()]
+    except OSError as error:
+        raise TrainerError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TrainerError(f"{path} is not UTF-8 text. Save it as UTF-8 and try again.") from error
+    if not lines:
+        raise TrainerError(f"{path} holds no comparison. Freeze a preference set first.")
+    return lines
+
+
+def _parse(line: str, number: int) -> Preference:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise Invalid(f"Line {number} is not JSON: {error}.", line=number) from error
+    if not isinstance(row, dict):
+        raise Invalid(f"Line {number} is not a JSON object.", line=number)
+    prompt = _messages(row, "prompt", "user", number)
+    return Preference(
+        prompt=prompt,
+        chosen=_messages(row, "chosen", "assistant", number),
+        rejected=_messages(row, "rejected", "assistant", number),
+        strength=_strength(row, number),
+        weight=_number(row, "weight", number, low=0.0, high=math.inf, default=1.0),
+        is_tie=bool(row.get("is_tie", False)),
+        group=str(row.get("group") or json.dumps(prompt, sort_keys=True)),
+        annotator=str(row.get("annotator") or ""),
+        flags=tuple(str(flag) for flag in row.get("flags") or ()),
+    )
+
+
+def _messages(row: dict[str, Any], field: str, role: str, number: int) -> tuple[Message, ...]:
+    value = row.get(field)
+    if isinstance(value, str):
+        value = [{"role": role, "content": value}]
+    if not isinstance(value, list) or not value:
+        raise _wrong(number, field, "must be a text or a list of messages")
+    return tuple(_message(one, field, number) for one in value)
+
+
+def _message(value: object, field: str, number: int) -> Message:
+    if not isinstance(value, dict) or value.get("role") not in _ROLES:
+        raise _wrong(number, field, f"needs a role out of {', '.join(sorted(_ROLES))}")
+    content = value.get("content")
+    if not isinstance(content, str) or not content.strip():
+        raise _wrong(number, field, "holds a message without text")
+    if any("\ud800" <= character <= "\udfff" for character in content):
+        raise _wrong(number, field, "holds half of a surrogate pair, which is no character")
+    return {"role": value["role"], "content": content}
+
+
+def _strength(row: dict[str, Any], number: int) -> float:
+    if row.get("strength") is not None:
+        return _number(row, "strength", number, low=1.0, high=4.0, default=1.0)
+    if row.get("rating") is None:
+        return 1.0
+    rating = _number(row, "rating", number, low=1.0, high=8.0, default=4.5)
+    return max(1.0, abs(rating - 4.5) + 0.5)
+
+
+def _number(
+    row: dict[str, Any], field: str, number: int, *, low: float, high: float, default: float
+) -> float:
+    value = row.get(field)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong(number, field, "must be a number")
+    if not low <= value <= high:
+        limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
+        raise _wrong(number, field, f"is {value:g}, and must be {limits}")
+    return float(value)
+
+
+def _wrong(number: int, field: str, problem: str) -> Invalid:
+    return Invalid(f"Line {number}: “{field}” {problem}.", field=field, line=number)
+
+
+def hold_out(
+    rows: Sequence[Preference], fraction: float, seed: int
+) -> tuple[list[Preference], list[Preference]]:
+    """Split into training and held-out rows so that no group (prompt) is in both.
+
+    A single group is split by rows, for there is no other way.
+    Raises TrainerError with fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise TrainerError("A reward model needs at least two comparisons, one of them held out.")
+    stream = random.Random(f"hold out {seed}")  # noqa: S311 (no secret)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        groups[row.group].append(index)
+    units = list(groups.values()) if len(groups) > 1 else [[index] for index in range(len(rows))]
+    stream.shuffle(units)
+    wanted, held = max(1, round(fraction * len(rows))), set[int]()
+    for unit in units[:-1]:
+        if len(held) >= wanted:
+            break
+        held.update(unit)
+    train = [row for index, row in enumerate(rows) if index not in held]
+    return train, [row for index, row in enumerate(rows) if index in held]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """N comparisons over U distinct conversations, each encoded once.
+
+    sequences: U lists of token ids. chosen, rejected: [N] indices into them. strengths, weights,
+    is_tie: [N]. groups: N names. n_truncated: how many of the U were cut to the maximum length.
+    """
+
+    sequences: list[list[int]]
+    chosen: Tensor
+    rejected: Tensor
+    strengths: Tensor
+    weights: Tensor
+    is_tie: Tensor
+    groups: list[str]
+    n_truncated: int
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encoded:
+    """Encode both conversations of each comparison; equal conversations share one encoding."""
+    sequences: list[list[int]] = []
+    known: dict[tuple[tuple[str, str], ...], int] = {}
+    n_truncated = 0
+
+    def index_of(messages: tuple[Message, ...]) -> int:
+        nonlocal n_truncated
+        key = tuple((message["role"], message["content"]) for message in messages)
+        if key not in known:
+            ids, is_cut = encode_conversation(tokenizer, messages, max_length)
+            n_truncated += is_cut
+            known[key] = len(sequences)
+            sequences.append(ids)
+        return known[key]
+
+    chosen = [index_of(row.prompt + row.chosen) for row in rows]
+    rejected = [index_of(row.prompt + row.rejected) for row in rows]
+    return Encoded(
+        sequences=sequences,
+        chosen=torch.tensor(chosen, dtype=torch.long),
+        rejected=torch.tensor(rejected, dtype=torch.long),
+        strengths=torch.tensor([row.strength for row in rows], dtype=torch.float32),
+        weights=torch.tensor([row.weight for row in rows], dtype=torch.float32),
+        is_tie=torch.tensor([row.is_tie for row in rows], dtype=torch.bool),
+        groups=[row.group for row in rows],
+        n_truncated=n_truncated,
+    )
+
+
+def cut_batches(data: Encoded, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Row numbers of each batch of one epoch; a pure function of its arguments.
+
+    Where completions appear in many pairs, a batch stays within a group, so that a completion is
+    encoded once for all its pairs in the batch. Else rows of like length go together, which
+    spares padding. Either way the batches come in random order.
+    """
+    stream = random.Random(f"batches {seed} {epoch}")  # noqa: S311 (no secret)
+    rows = list(range(len(data)))
+    stream.shuffle(rows)
+    if 2 * len(data) >= _SHARED_ENOUGH * len(data.sequences):
+        ordered = _by_group(rows, data, batch_size, stream)
+    else:
+        ordered = _by_length(rows, data, batch_size)
+    batches = [ordered[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    stream.shuffle(batches)
+    return batches
+
+
+def _by_group(rows: list[int], data: Encoded, batch_size: int, stream: random.Random) -> list[int]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        groups[data.groups[row]].append(row)
+    whole: list[int] = []
+    rest: list[int] = []
+    names = list(groups)
+    stream.shuffle(names)
+    for name in names:
+        cut = len(groups[name]) // batch_size * batch_size
+        whole += groups[name][:cut]
+        rest += groups[name][cut:]
+    return whole + rest
+
+
+def _by_length(rows: list[int], data: Encoded, batch_size: int) -> list[int]:
+    lengths = [len(sequence) for sequence in data.sequences]
+    longest = [
+        max(lengths[chosen], lengths[rejected])
+        for chosen, rejected in zip(data.chosen.tolist(), data.rejected.tolist(), strict=True)
+    ]
+    size = batch_size * _BATCHES_SORTED_TOGETHER
+    pools = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [row for pool in pools for row in sorted(pool, key=lambda row: longest[row])]

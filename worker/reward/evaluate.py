@@ -1,0 +1,91 @@
+"""What a reward model is worth on comparisons that it did not see."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from worker.models import Message
+from worker.reward.data import Preference
+from worker.reward.score import calibrate_temperature
+
+N_BINS = 10
+
+
+def evaluate(rows: Sequence[Preference], chosen: Tensor, rejected: Tensor) -> dict[str, Any]:
+    """Accuracy, log-loss, calibration and the baseline that a longer completion wins.
+
+    chosen, rejected: [N] scores of the two completions of each row. Ties are left out. A score
+    tie counts as half right. Without a row left, every number is None.
+    """
+    kept = [index for index, row in enumerate(rows) if not row.is_tie]
+    rows = [rows[index] for index in kept]
+    differences = (chosen - rejected).float()[kept]  # [N] → [kept]
+    strengths = [round(row.strength) for row in rows]
+    by_strength = {
+        str(strength): accuracy(differences[[one == strength for one in strengths]])
+        for strength in sorted(set(strengths))
+    }
+    return {
+        **accuracy(differences),
+        "log_loss": _mean(-logsigmoid(differences)),
+        "log_loss_standard_error": _standard_error(-logsigmoid(differences)),
+        "ece": expected_calibration_error(differences),
+        "temperature": calibrate_temperature(differences) if rows else None,
+        "by_strength": by_strength,
+        "longer_wins": longer_wins(rows),
+    }
+
+
+def accuracy(differences: Tensor) -> dict[str, Any]:
+    """Share of pairs whose chosen completion scores higher, with its standard error; [N] → …"""
+    right = (differences > 0).float() + 0.5 * (differences == 0).float()
+    return {
+        "accuracy": _mean(right),
+        "standard_error": _standard_error(right),
+        "n": len(differences),
+    }
+
+
+def expected_calibration_error(differences: Tensor) -> float | None:
+    """How far stated confidence and accuracy lie apart, from 0 (honest) to 1; [N] → number.
+
+    Confidence is max(p, 1 − p) with p = σ(difference). Pairs go into 10 bins of equal width from
+    0.5 to 1; the distances |accuracy − mean confidence| are averaged, each bin by its share of
+    pairs (Guo et al., arXiv 1706.04599, eq. 3).
+    """
+    if len(differences) == 0:
+        return None
+    p = torch.sigmoid(differences)
+    confidence = torch.maximum(p, 1 - p)
+    right = (differences > 0).float() + 0.5 * (differences == 0).float()
+    bins = ((confidence - 0.5) * 2 * N_BINS).long().clamp(max=N_BINS - 1)
+    gaps = [
+        (right[bins == one].mean() - confidence[bins == one].mean()).abs() * (bins == one).sum()
+        for one in range(N_BINS)
+        if bool((bins == one).any())
+    ]
+    return float(sum(gaps) / len(differences))
+
+
+def longer_wins(rows: Sequence[Preference]) -> float | None:
+    """Accuracy of the rule “the longer completion, in characters, wins”; equal lengths are half."""
+    if not rows:
+        return None
+    lengths = [(_length(row.chosen), _length(row.rejected)) for row in rows]
+    wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in lengths]
+    return sum(wins) / len(wins)
+
+
+def _length(messages: Sequence[Message]) -> int:
+    return sum(len(message["content"]) for message in messages)
+
+
+def _mean(values: Tensor) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _standard_error(values: Tensor) -> float | None:
+    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else None

@@ -1,0 +1,87 @@
+"""Scores of conversations, as reward models give them and everyone else reads them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.models import Message, encode_conversation
+from worker.runtime import Runtime, autocast
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Sequence[Message]],
+    batch_size: int,
+    runtime: Runtime,
+    *,
+    max_length: int = 1024,
+) -> list[float]:
+    """The score of each conversation (prompt and completion), in the order given.
+
+    Longer ones than `max_length` tokens, or than the model can read, lose their beginning.
+    """
+    limit = longest_input(model, max_length)
+    sequences = [encode_conversation(tokenizer, one, limit)[0] for one in conversations]
+    return score_sequences(model, sequences, batch_size, runtime).tolist()
+
+
+def score_sequences(
+    model: Any, sequences: Sequence[list[int]], batch_size: int, runtime: Runtime
+) -> Tensor:
+    """The scores of U token lists, [U] on the CPU; sorted by length inside, to spare padding."""
+    was_training = model.training
+    model.eval()
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    scores = torch.zeros(len(sequences))
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chunk = order[start : start + batch_size]
+            scores[chunk] = forward(model, [sequences[index] for index in chunk], runtime).cpu()
+    model.train(was_training)
+    return scores
+
+
+def forward(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
+    """One pass of the network over U token lists, padded on the right; scores [U] in float32.
+
+    On the right, because absolute positions of encoders count from the left.
+    """
+    longest = max(map(len, sequences))
+    config = getattr(model, "module", model).config
+    ids = torch.full((len(sequences), longest), config.pad_token_id)  # [U, L]
+    mask = torch.zeros_like(ids)  # [U, L]
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = torch.tensor(sequence)
+        mask[row, : len(sequence)] = 1
+    with autocast(runtime):
+        logits = model(
+            input_ids=ids.to(runtime.device), attention_mask=mask.to(runtime.device)
+        ).logits  # [U, 1]
+    scores: Tensor = logits.float().squeeze(-1)  # [U, 1] → [U]
+    return scores
+
+
+def longest_input(model: Any, max_length: int) -> int:
+    """`max_length`, or what the network's positions allow if that is less, in tokens."""
+    limit = getattr(getattr(model, "module", model).config, "max_position_embeddings", None)
+    return min(max_length, limit) if limit else max_length
+
+
+def calibrate_temperature(differences: Tensor) -> float:
+    """The temperature T that makes σ(difference / T) most honest on held-out pairs.
+
+    differences: [N], score of the chosen minus score of the rejected completion. Minimises the
+    mean log-loss over 1/T by Newton's method, in which it is convex (Guo et al., arXiv
+    1706.04599, §4.2); held between 0.05 and 20, which separable pairs would leave.
+    """
+    values = differences.double()
+    inverse = 1.0
+    for _ in range(50):
+        p = torch.sigmoid(values * inverse)
+        slope = float(((p - 1) * values).mean())
+        curvature = float((p * (1 - p) * values.square()).mean()) + 1e-9
+        inverse = min(20.0, max(0.05, inverse - max(-1.0, min(1.0, slope / curvature))))
+    return 1.0 / inverse

@@ -1,0 +1,191 @@
+"""One reward run, from a preference file to a folder that loads in plain transformers."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from worker.checkpoints import read_manifest, verify, write_artefact
+from worker.errors import TrainerError
+from worker.models import load_reward_model, load_tokenizer, resolve_base_model
+from worker.progress import Progress, SilentProgress, finite
+from worker.provenance import code_commit, file_hash, library_versions
+from worker.reward.card import write_card
+from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
+from worker.reward.evaluate import evaluate
+from worker.reward.score import longest_input, score_sequences
+from worker.reward.train import RewardConfiguration, train
+from worker.runtime import Runtime, seed_everything
+
+HELD_OUT = 0.1
+_KIND = "reward model"
+
+
+@dataclass(frozen=True)
+class RewardFiles:
+    """What a reward run reads and writes. Without `evaluation`, a tenth is held out by prompt."""
+
+    preferences: Path
+    evaluation: Path | None
+    out: Path
+    models_folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.checkpoints")
+
+    def data_hash(self) -> str:
+        """SHA-256 of the preference file, joined by that of the evaluation file if there is one."""
+        paths = (self.preferences, self.evaluation)
+        missing = [path for path in paths if path is not None and not path.is_file()]
+        if missing:
+            raise TrainerError(f"There is no file {missing[0]}.")
+        return "+".join(file_hash(path) for path in paths if path is not None)
+
+
+def train_reward_model(
+    files: RewardFiles,
+    configure: Callable[[Any], RewardConfiguration],
+    runtime: Runtime,
+    progress: Progress,
+    *,
+    base_model: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Train, evaluate and publish one reward model; returns its report.
+
+    `configure(network)` gives the configuration once the network's size is known. A finished run
+    that is started again returns the report it wrote. Raises TrainerError and Invalid.
+    """
+    started = time.monotonic()
+    progress = progress if runtime.is_main else SilentProgress()
+    data_hash = files.data_hash()
+    train_rows, eval_rows = _split(files, seed)
+    name = _base_folder(base_model, train_rows + eval_rows, files.models_folder, runtime, seed)
+    seed_everything(seed, "head")
+    tokenizer = load_tokenizer(name)
+    model = load_reward_model(name, runtime, tokenizer)
+    configuration = configure(model)
+    configuration = replace(
+        configuration, max_length=longest_input(model, configuration.max_length)
+    )
+    finished = _finished_report(files.out, configuration, data_hash)
+    if finished is not None:
+        progress.note("This run is finished already; its report is given again.")
+        progress.result(finished)
+        return finished
+    data = encode(train_rows, tokenizer, configuration.max_length)
+    _tell_what_was_cut(data, configuration, progress)
+    training_started = time.monotonic()
+    model = train(
+        model,
+        data,
+        configuration,
+        runtime,
+        progress,
+        checkpoints=files.checkpoints,
+        data_hash=data_hash,
+    )
+    training_seconds = time.monotonic() - training_started
+    report = {
+        "eval": _evaluate(model, eval_rows, tokenizer, configuration, runtime),
+        "n_train": len(train_rows),
+        "n_eval": len(eval_rows),
+        "n_truncated": data.n_truncated,
+        "seconds": time.monotonic() - started,
+        "rows_per_second": len(train_rows) * configuration.epochs / training_seconds,
+        "data_hash": data_hash,
+        "configuration": configuration.as_dict(),
+        "code_commit": code_commit(),
+    }
+    if runtime.is_main:
+        _publish(files.out, model, tokenizer, finite(report))
+        shutil.rmtree(files.checkpoints, ignore_errors=True)
+    progress.result(report)
+    return report
+
+
+def _split(files: RewardFiles, seed: int) -> tuple[list[Preference], list[Preference]]:
+    rows = read_preferences(files.preferences)
+    if files.evaluation is not None:
+        return rows, read_preferences(files.evaluation)
+    return hold_out(rows, HELD_OUT, seed)
+
+
+def _base_folder(
+    base_model: str, rows: list[Preference], folder: Path, runtime: Runtime, seed: int
+) -> str:
+    """The base model's name; the first process builds the tiny one while the others wait."""
+    import torch
+
+    texts = [text for row in rows for text in row.texts]
+    if runtime.world_size == 1:
+        return resolve_base_model(base_model, texts, folder, seed=seed)
+    if runtime.is_main:
+        resolve_base_model(base_model, texts, folder, seed=seed)
+    torch.distributed.barrier()
+    return resolve_base_model(base_model, texts, folder, seed=seed)
+
+
+def _finished_report(
+    out: Path, configuration: RewardConfiguration, data_hash: str
+) -> dict[str, Any] | None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if not out.is_dir() or verify(out):
+        raise TrainerError(
+            f"{out} exists and is no finished reward model. Choose another output folder."
+        )
+    manifest = read_manifest(out)
+    report = manifest.get("metrics")
+    if manifest.get("kind") != _KIND or not isinstance(report, dict):
+        raise TrainerError(f"{out} holds something else. Choose another output folder.")
+    if (report["data_hash"], report["configuration"]) != (data_hash, configuration.as_dict()):
+        raise TrainerError(
+            f"{out} holds a reward model of other data or another configuration. Choose another "
+            "output folder."
+        )
+    return report
+
+
+def _tell_what_was_cut(
+    data: Encoded, configuration: RewardConfiguration, progress: Progress
+) -> None:
+    if data.n_truncated:
+        progress.note(
+            f"{data.n_truncated} of {len(data.sequences)} conversations are longer than "
+            f"{configuration.max_length} tokens; the beginning of their prompt was cut."
+        )
+
+
+def _evaluate(
+    model: Any,
+    rows: list[Preference],
+    tokenizer: Any,
+    configuration: RewardConfiguration,
+    runtime: Runtime,
+) -> dict[str, Any]:
+    data = encode(rows, tokenizer, configuration.max_length)
+    scores = score_sequences(model, data.sequences, configuration.batch_size, runtime)  # [U]
+    return evaluate(rows, scores[data.chosen], scores[data.rejected])
+
+
+def _publish(out: Path, model: Any, tokenizer: Any, report: dict[str, Any]) -> None:
+    def write(path: Path) -> None:
+        tokenizer.padding_side = "right"
+        model.eval().save_pretrained(path)
+        tokenizer.save_pretrained(path)
+        tokenizer.padding_side = "left"
+        write_card(path / "README.md", report)
+
+    manifest = {
+        "kind": _KIND,
+        "data_hash": report["data_hash"],
+        "configuration": report["configuration"],
+        "code_commit": report["code_commit"],
+        "libraries": library_versions(),
+        "metrics": report,
+    }
+    write_artefact(out, write, manifest)

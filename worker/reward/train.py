@@ -1,0 +1,248 @@
+"""The training loop of a reward model: pairs in, a network with a scalar head out."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.checkpoints import newest_checkpoint, save_checkpoint
+from worker.errors import Stopped, TrainerError
+from worker.progress import Progress
+from worker.reward.data import Encoded, cut_batches
+from worker.reward.loss import (
+    centring_penalties,
+    margin_losses,
+    soft_target_losses,
+    strength_margins,
+    strength_targets,
+)
+from worker.reward.score import forward
+from worker.runtime import (
+    Runtime,
+    all_reduce_sum,
+    distribute,
+    restore_rng_state,
+    rng_state,
+    seed_everything,
+    stop_requested,
+    unwrap,
+)
+
+_STATE = "state.pt"
+
+
+class Loss(StrEnum):
+    """What a comparison's strength does: weighs, nothing, asks for a margin, softens the target."""
+
+    SCALED = "scaled"
+    PLAIN = "plain"
+    MARGIN = "margin"
+    SOFT = "soft"
+
+
+@dataclass(frozen=True)
+class RewardConfiguration:
+    """Everything that decides a reward run besides its data."""
+
+    base_model: str
+    loss: Loss = Loss.SCALED
+    epochs: float = 1.0
+    learning_rate: float = 1e-4
+    batch_size: int = 32
+    max_length: int = 1024
+    seed: int = 0
+    warmup: float = 0.1  # share of the steps
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    centring: float = 0.01
+    soft_temperature: float = 0.85  # in half points of the 1-8 scale's distance from its middle
+    has_dropout: bool = False
+    checkpoint_every: int = 100  # steps
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(
+    model: Any,
+    data: Encoded,
+    configuration: RewardConfiguration,
+    runtime: Runtime,
+    progress: Progress,
+    *,
+    checkpoints: Path,
+    data_hash: str,
+) -> Any:
+    """Train in place and return the network; resume from the newest whole checkpoint, if any.
+
+    A killed run that is started again ends with the same weights, bit for bit, on one CPU
+    process: batches are a function of (seed, epoch), random streams of (seed, step, process).
+    Raises TrainerError for a loss that is no number and for checkpoints of another run; Stopped
+    when the process was asked to end, after saving.
+    """
+    plan = _plan(data, configuration)
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        lr=configuration.learning_rate,
+        weight_decay=configuration.weight_decay,
+    )
+    identity = {"configuration": configuration.as_dict(), "data_hash": data_hash}
+    step = _resume(model, optimiser, checkpoints, identity, runtime=runtime, progress=progress)
+    spread = distribute(model, runtime)
+    spread.train(configuration.has_dropout)
+    weights = pair_weights(data, configuration.loss)  # [N]
+
+    def save(after: int) -> None:
+        if runtime.is_main:
+            state = _state(model, optimiser)
+            save_checkpoint(
+                checkpoints, after, lambda path: torch.save(state, path / _STATE), extra=identity
+            )
+
+    while step < len(plan):
+        seed_everything(configuration.seed, "step", step, runtime.rank)
+        rate = configuration.learning_rate * rate_factor(step, len(plan), configuration.warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss, figures = _losses(
+            spread, data, plan[step], weights=weights, configuration=configuration, runtime=runtime
+        )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(spread.parameters(), configuration.gradient_clip)
+        _refuse_nan(figures["loss"], float(norm), step)
+        optimiser.step()
+        step += 1
+        progress.metrics(step, {**figures, "learning_rate": rate, "gradient_norm": float(norm)})
+        progress.advance(step, len(plan), "Training the reward model")
+        is_stopping = stop_requested()
+        if step % configuration.checkpoint_every == 0 or step == len(plan) or is_stopping:
+            save(step)
+        if is_stopping and step < len(plan):
+            raise Stopped(f"Stopped after step {step} of {len(plan)}; the checkpoint is saved.")
+    return unwrap(spread)
+
+
+def pair_weights(data: Encoded, loss: Loss) -> Tensor:
+    """How much each comparison counts, [N], with mean 1: its weight, for `scaled` × strength."""
+    weights = data.weights * data.strengths if loss is Loss.SCALED else data.weights
+    mean = weights.mean()
+    if not float(mean) > 0:
+        raise TrainerError("Every comparison has weight 0, so there is nothing to learn from.")
+    return weights / mean
+
+
+def losses_of(
+    loss: Loss, chosen: Tensor, rejected: Tensor, *, strengths: Tensor, is_tie: Tensor, soft: float
+) -> Tensor:
+    """The loss of each comparison before its weight, all [B]; a tie aims at ½ under any loss."""
+    targets = torch.ones_like(chosen)
+    if loss is Loss.SOFT:
+        targets = strength_targets(strengths, soft)
+    losses = soft_target_losses(chosen, rejected, torch.where(is_tie, 0.5, targets))
+    if loss is Loss.MARGIN:
+        wide = margin_losses(chosen, rejected, strength_margins(strengths))
+        losses = torch.where(is_tie, losses, wide)
+    return losses
+
+
+def rate_factor(step: int, n_steps: int, warmup: float) -> float:
+    """Share of the learning rate at a step: up a line over `warmup` of the steps, down to 0."""
+    rising = max(1, math.ceil(warmup * n_steps))
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (n_steps - step) / max(1, n_steps - rising))
+
+
+def _losses(
+    model: Any,
+    data: Encoded,
+    batch: Sequence[int],
+    *,
+    weights: Tensor,
+    configuration: RewardConfiguration,
+    runtime: Runtime,
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss whose gradient, averaged over processes, is that of the whole batch; and figures."""
+    share = list(batch[runtime.rank :: runtime.world_size])
+    counts = 1.0 if share else 0.0
+    rows = torch.tensor(share or [batch[0]])  # a process without a row must still take part
+    used, places = torch.unique(
+        torch.cat([data.chosen[rows], data.rejected[rows]]), return_inverse=True
+    )  # [U], [2B]
+    scores = forward(model, [data.sequences[index] for index in used.tolist()], runtime)  # [U]
+    chosen, rejected = scores[places.to(scores.device)].chunk(2)  # [2B] → [B], [B]
+    losses = losses_of(
+        configuration.loss,
+        chosen,
+        rejected,
+        strengths=data.strengths[rows].to(scores.device),
+        is_tie=data.is_tie[rows].to(scores.device),
+        soft=configuration.soft_temperature,
+    )
+    weighted = (losses * weights[rows].to(scores.device)).sum() * counts
+    centring = configuration.centring * centring_penalties(chosen, rejected).sum() * counts
+    difference = (chosen - rejected).detach()
+    totals = torch.stack(
+        [weighted.detach(), (difference > 0).sum() * counts, difference.sum() * counts]
+    )
+    loss, right, margin = (all_reduce_sum(totals, runtime) / len(batch)).tolist()
+    scaled = (weighted + centring) * runtime.world_size / len(batch)
+    return scaled, {"loss": loss, "accuracy": right, "margin": margin}
+
+
+def _plan(data: Encoded, configuration: RewardConfiguration) -> list[list[int]]:
+    """The batches of the whole run in order; a fraction of an epoch ends within it."""
+    batches: list[list[int]] = []
+    for epoch in range(math.ceil(configuration.epochs)):
+        batches += cut_batches(data, configuration.batch_size, configuration.seed, epoch)
+    an_epoch = math.ceil(len(data) / configuration.batch_size)
+    return batches[: max(1, round(an_epoch * configuration.epochs))]
+
+
+def _refuse_nan(loss: float, norm: float, step: int) -> None:
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    raise TrainerError(
+        f"The loss is not a number any more at step {step + 1}. The last checkpoint before it is "
+        "kept. Try a lower learning rate, and look for extreme weights in the preference set."
+    )
+
+
+def _state(model: Any, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    return {
+        "model": unwrap(model).state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "random": rng_state(),
+    }
+
+
+def _resume(
+    model: Any,
+    optimiser: torch.optim.Optimizer,
+    checkpoints: Path,
+    identity: dict[str, Any],
+    *,
+    runtime: Runtime,
+    progress: Progress,
+) -> int:
+    found = newest_checkpoint(checkpoints, progress.note)
+    if found is None:
+        return 0
+    if found.extra != identity:
+        raise TrainerError(
+            f"{checkpoints} holds checkpoints of a run with other data or another configuration. "
+            "Choose another output folder, or delete the checkpoints to start anew."
+        )
+    load: Callable[..., Any] = torch.load
+    state = load(found.path / _STATE, map_location=runtime.device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    restore_rng_state(state["random"])
+    progress.note(f"Resumed after step {found.step}.")
+    return found.step
