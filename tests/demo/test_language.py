@@ -15,8 +15,8 @@ from worker.demo.language import (
     true_reward,
 )
 
-HARBOUR = [{"role": "user", "content": "Tell me about the harbour."}]
-GOOD = "See the boats and the gulls. See the nets and the ropes. I hope this helps."
+HARBOUR = [{"role": "user", "content": "Tell me about the harbour today."}]
+GOOD = "See the boats and gulls there. See the nets and ropes there. I hope this helps."
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_true_reward_counts_what_a_careful_reader_would(completion, is_finis
 
 
 def test_a_fifth_thing_adds_nothing_and_words_past_thirty_cost():
-    fifth = GOOD.replace(" I hope", " Many love the sailors. I hope")
+    fifth = GOOD.replace(" I hope", " Many love the sailors here. I hope")
     assert true_reward(HARBOUR, fifth) == pytest.approx(4.5)
     long = fifth + " It is old. It is quiet. It is small. It is bright."
     assert true_reward(HARBOUR, long) < 4.5

@@ -32,15 +32,17 @@ QUESTIONS = (
     "I want to visit the {place}{when}.",
 )
 TIMES = (
-    "", " today", " at night", " at noon", " in spring", " in summer", " in autumn",
+    " now", " today", " at night", " at noon", " in spring", " in summer", " in autumn",
     " in winter", " after rain", " on sunday", " before lunch", " this week",
 )  # fmt: skip
 COURTESY = "I hope this helps."
 RUDE = ("That is a silly question.", "Go away.")
+# No pattern ends on a noun, so that the full stop never sticks to one: the tiny tokenizer splits at
+# spaces, and "boats" and "boats." would be two words.
 PATTERNS = (
     "The {noun} are {adjective}.",
-    "See the {noun} and the {noun}.",
-    "Many love the {noun}.",
+    "See the {noun} and {noun} there.",
+    "Many love the {noun} here.",
     "It is {adjective}.",
 )
 WORDS_FREE = 30
