@@ -1,0 +1,259 @@
+"""What is in the tables, as far as the loop of one project needs to know it."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Exists, exists, func, select
+from sqlalchemy.orm import Session
+
+from app.jobs import find_unfinished, live_workers
+from app.loop.steps import STEP_OF
+from app.tables.collect import Comparison, Completion, Pair, Prompt
+from app.tables.datasets import PreferenceSet
+from app.tables.jobs import Job, JobKind, JobState
+from app.tables.projects import Project
+from app.tables.runs import Algorithm, PolicyRun, RewardRun, RunState
+
+BUILT_IN_MODEL = "tiny"
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A run or a preference set as people call it: by its number."""
+
+    id: uuid.UUID
+    number: int
+
+
+@dataclass(frozen=True)
+class LivePolicy(Numbered):
+    algorithm: Algorithm
+    sampled_at: datetime | None
+
+
+@dataclass(frozen=True)
+class JobFact:
+    """A job that waits or runs."""
+
+    id: uuid.UUID
+    kind: JobKind
+    state: JobState
+    run_id: uuid.UUID | None
+    attempt: int
+    worker: str
+    done: int
+    total: int
+    message: str
+    is_cancel_requested: bool
+
+
+@dataclass(frozen=True)
+class Held:
+    """The last job of a kind failed or was stopped: this step now waits for a person."""
+
+    job_id: uuid.UUID
+    kind: JobKind
+    run_id: uuid.UUID | None
+    is_failure: bool
+    error: str
+
+
+@dataclass(frozen=True)
+class WorkerFact:
+    name: str
+    device: str
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision needs to know of one project. Counts are of rows."""
+
+    is_automatic: bool
+    base_model: str
+    comparisons_per_round: int
+    pairs_per_round: int
+    has_prompts: bool
+    has_completions: bool
+    n_pairs_open: int
+    n_comparisons: int
+    # Answered since the newest preference set was frozen.
+    n_new_comparisons: int
+    # Answered since the live policy was last sampled.
+    n_comparisons_since_sampling: int
+    latest_set: Numbered | None
+    live_reward: Numbered | None
+    live_policy: LivePolicy | None
+    # A finished reward run on the latest preference set exists.
+    is_set_trained: bool
+    # A policy run, live or held back for its alarms, was optimised against the live reward run.
+    is_reward_used: bool
+    # The number of that run when it was held back for its alarms.
+    held_back: Numbered | None
+    # The open pairs were ranked by the live reward run since the live policy was sampled.
+    is_ranked: bool
+    jobs: tuple[JobFact, ...] = ()
+    held: tuple[Held, ...] = ()
+    workers: tuple[WorkerFact, ...] = ()
+
+    @property
+    def is_tiny(self) -> bool:
+        return self.base_model == BUILT_IN_MODEL
+
+
+def read_facts(session: Session, project: Project) -> Facts:
+    """The facts of one project, in a dozen indexed reads."""
+    reward = _live_reward(session, project)
+    policy = _live_policy(session, project)
+    latest = _latest_set(session, project)
+    use = _latest_use(session, reward)
+    frozen_at = latest.created_at if latest else None
+    sampled_at = policy.sampled_at if policy else None
+    return Facts(
+        is_automatic=project.is_loop_automatic and not project.is_archived,
+        base_model=project.base_model,
+        comparisons_per_round=project.comparisons_per_round,
+        pairs_per_round=project.pairs_per_round,
+        has_prompts=_has(session, exists().where(Prompt.project_id == project.id)),
+        has_completions=_has(session, exists().where(Completion.project_id == project.id)),
+        n_pairs_open=count_open_pairs(session, project.id),
+        n_comparisons=_count_comparisons(session, project, None),
+        n_new_comparisons=_count_comparisons(session, project, frozen_at),
+        n_comparisons_since_sampling=_count_comparisons(session, project, sampled_at),
+        latest_set=Numbered(latest.id, latest.number) if latest else None,
+        live_reward=Numbered(reward.id, reward.number) if reward else None,
+        live_policy=_numbered_policy(policy),
+        is_set_trained=_is_set_trained(session, latest),
+        is_reward_used=use is not None,
+        held_back=_held_back(use),
+        is_ranked=_is_ranked(session, reward, sampled_at),
+        jobs=tuple(_job_fact(job) for job in find_unfinished(session, project.id)),
+        held=_held(session, project.id),
+        workers=tuple(
+            WorkerFact(one.name, one.device, one.last_seen_at) for one in live_workers(session)
+        ),
+    )
+
+
+def count_open_pairs(session: Session, project_id: uuid.UUID) -> int:
+    """Pairs that someone could still be given; gold items do not count."""
+    return session.scalars(
+        select(func.count())
+        .select_from(Pair)
+        .where(
+            Pair.project_id == project_id,
+            Pair.is_open,
+            ~Pair.is_gold,
+            Pair.n_taken < Pair.overlap,
+        )
+    ).one()
+
+
+def _has(session: Session, condition: Exists) -> bool:
+    return bool(session.scalar(select(condition)))
+
+
+def _count_comparisons(session: Session, project: Project, since: datetime | None) -> int:
+    query = select(func.count()).where(Comparison.project_id == project.id)
+    if since is not None:
+        query = query.where(Comparison.created_at > since)
+    return session.scalars(query).one()
+
+
+def _live_reward(session: Session, project: Project) -> RewardRun | None:
+    return session.scalar(
+        select(RewardRun).where(
+            RewardRun.project_id == project.id,
+            RewardRun.objective == project.objective,
+            RewardRun.is_live,
+        )
+    )
+
+
+def _live_policy(session: Session, project: Project) -> PolicyRun | None:
+    return session.scalar(
+        select(PolicyRun).where(PolicyRun.project_id == project.id, PolicyRun.is_live)
+    )
+
+
+def _numbered_policy(run: PolicyRun | None) -> LivePolicy | None:
+    return LivePolicy(run.id, run.number, run.algorithm, run.sampled_at) if run else None
+
+
+def _latest_set(session: Session, project: Project) -> PreferenceSet | None:
+    return session.scalar(
+        select(PreferenceSet)
+        .where(PreferenceSet.project_id == project.id)
+        .order_by(PreferenceSet.number.desc())
+        .limit(1)
+    )
+
+
+def _is_set_trained(session: Session, latest: PreferenceSet | None) -> bool:
+    return latest is not None and _has(
+        session,
+        exists().where(
+            RewardRun.preference_set_id == latest.id, RewardRun.state == RunState.FINISHED
+        ),
+    )
+
+
+def _latest_use(session: Session, reward: RewardRun | None) -> PolicyRun | None:
+    """The newest finished policy run that was optimised against the live reward run."""
+    if reward is None:
+        return None
+    return session.scalar(
+        select(PolicyRun)
+        .where(PolicyRun.reward_run_id == reward.id, PolicyRun.state == RunState.FINISHED)
+        .order_by(PolicyRun.number.desc())
+        .limit(1)
+    )
+
+
+def _held_back(use: PolicyRun | None) -> Numbered | None:
+    if use is None or use.is_live or not use.alarms:
+        return None
+    return Numbered(use.id, use.number)
+
+
+def _is_ranked(session: Session, reward: RewardRun | None, sampled_at: datetime | None) -> bool:
+    if reward is None:
+        return False
+    condition = exists().where(
+        Job.run_id == reward.id, Job.kind == JobKind.SELECT, Job.state == JobState.FINISHED
+    )
+    if sampled_at is not None:
+        condition = condition.where(Job.created_at > sampled_at)
+    return _has(session, condition)
+
+
+def _job_fact(job: Job) -> JobFact:
+    return JobFact(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        run_id=job.run_id,
+        attempt=job.attempt,
+        worker=job.worker,
+        done=job.progress_done,
+        total=job.progress_total,
+        message=job.progress_message,
+        is_cancel_requested=job.cancel_requested_at is not None,
+    )
+
+
+def _held(session: Session, project_id: uuid.UUID) -> tuple[Held, ...]:
+    """Kinds whose newest job ended badly, in the order of the steps."""
+    newest = session.scalars(
+        select(Job)
+        .where(Job.project_id == project_id)
+        .distinct(Job.kind)
+        .order_by(Job.kind, Job.created_at.desc(), Job.id)
+    )
+    ended_badly = [job for job in newest if job.state in (JobState.FAILED, JobState.CANCELLED)]
+    order = list(STEP_OF)
+    return tuple(
+        Held(job.id, job.kind, job.run_id, job.state is JobState.FAILED, job.error)
+        for job in sorted(ended_badly, key=lambda job: order.index(job.kind))
+    )
