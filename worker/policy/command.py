@@ -1,0 +1,211 @@
+"""`prefloop-worker policy`, `sample` and `sft`: the policy stages on files, without a database."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.progress import Progress, finite, make_progress
+
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+Voice = Annotated[str, typer.Option(help="bar, json or none.")]
+Report = Annotated[Path | None, typer.Option("--json", help="Write the report here.")]
+Steps = Annotated[int, typer.Option(min=1, help="In optimiser or training steps.")]
+
+
+def policy(
+    *,
+    policy: Annotated[str, typer.Option(help="The policy to start from: folder or hub id.")],
+    reference: Annotated[str, typer.Option(help="What the KL penalty keeps it near.")],
+    reward_model: Annotated[str, typer.Option(help="Folder of the reward model.")],
+    prompts: Annotated[Path, typer.Option(help="JSON lines with “prompt”.")],
+    out: Annotated[Path, typer.Option(help="Folder for the new policy.")],
+    evaluation_prompts: Annotated[
+        Path | None, typer.Option(help="Held-out prompts; without, a part of the prompts.")
+    ] = None,
+    report: Report = None,
+    algorithm: Annotated[str, typer.Option(help="ppo, rloo or grpo.")] = "ppo",
+    steps: Steps = 40,
+    batch_size: Annotated[int, typer.Option(min=1, help="Completions a step.")] = 128,
+    minibatches: Annotated[int, typer.Option(min=1)] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over each batch.")] = 4,
+    group_size: Annotated[int, typer.Option(min=2, help="Completions a prompt; not for ppo.")] = 4,
+    kl_coef: Annotated[float, typer.Option(min=0.0, help="Weight of the KL penalty.")] = 0.15,
+    kl_target: Annotated[
+        float | None, typer.Option(help="Nats a completion; makes the weight adaptive.")
+    ] = None,
+    kl_budget: Annotated[float, typer.Option(help="Nats a completion before an alarm.")] = 20.0,
+    learning_rate: Annotated[float, typer.Option()] = 1e-3,
+    value_learning_rate: Annotated[
+        float | None, typer.Option(help="By default twice the policy's.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1)] = 40,
+    temperature: float = 1.0,
+    missing_eos_penalty: float = 1.0,
+    seed: int = 0,
+    evaluate_every: Steps = 10,
+    n_evaluation_prompts: Annotated[int, typer.Option(min=1)] = 128,
+    samples_per_evaluation_prompt: Annotated[int, typer.Option(min=1)] = 2,
+    checkpoint_every: Steps = 20,
+    progress: Voice = "bar",
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Optimise a policy against a reward model, with a KL penalty to a reference."""
+    from worker.policy.config import PolicyConfig
+    from worker.policy.files import write_report
+    from worker.policy.stage import optimise
+    from worker.runtime import end_runtime, start_runtime
+
+    config = PolicyConfig(
+        policy=policy,
+        reference=reference,
+        reward_model=reward_model,
+        prompts=prompts,
+        out=out,
+        algorithm=algorithm,
+        evaluation_prompts=evaluation_prompts,
+        steps=steps,
+        batch_size=batch_size,
+        minibatches=minibatches,
+        epochs=epochs,
+        group_size=group_size,
+        kl_coef=kl_coef,
+        kl_target=kl_target,
+        kl_budget=kl_budget,
+        learning_rate=learning_rate,
+        value_learning_rate=value_learning_rate or 2 * learning_rate,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        missing_eos_penalty=missing_eos_penalty,
+        seed=seed,
+        evaluate_every=evaluate_every,
+        n_evaluation_prompts=n_evaluation_prompts,
+        samples_per_evaluation_prompt=samples_per_evaluation_prompt,
+        checkpoint_every=checkpoint_every,
+    )
+    runtime = start_runtime(seed, device=device, threads=threads)
+    result = optimise(config, runtime, make_progress(progress))
+    write_report(report, result)
+    if progress == "bar":
+        typer.echo(_policy_summary(result))
+    end_runtime(runtime)
+
+
+def _policy_summary(result: dict[str, Any]) -> str:
+    before, after = result["before"], result["after"]
+    verdict = "" if result["is_trustworthy"] else " An alarm says not to trust these figures."
+    return (
+        f"Mean score {before['score_mean']:.3f} before, {after['score_mean']:.3f} "
+        f"± {after['standard_error'] or 0:.3f} (standard error) after, on {after['n']} held-out "
+        f"completions; KL {after['kl']:.2f} nats a completion; {result['seconds']:.0f} s.{verdict}"
+    )
+
+
+def sft(
+    *,
+    demonstrations: Annotated[Path, typer.Option(help="JSON lines: prompt, completion.")],
+    base_model: Annotated[str, typer.Option(help="A folder, a hub id, or tiny.")],
+    out: Annotated[Path, typer.Option(help="Folder for the policy.")],
+    report: Report = None,
+    epochs: Annotated[float, typer.Option(min=0.001)] = 4.0,
+    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+    learning_rate: Annotated[float, typer.Option()] = 5e-3,
+    max_length: Annotated[int, typer.Option(min=8, help="Tokens; longer ones are cut.")] = 512,
+    seed: int = 0,
+    checkpoint_every: Steps = 100,
+    models_folder: Annotated[
+        Path | None, typer.Option(help="Where tiny is built; by default beside --out.")
+    ] = None,
+    progress: Voice = "bar",
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Teach a base model to answer as the demonstrations do."""
+    from worker.policy.config import SupervisedConfig
+    from worker.policy.files import write_report
+    from worker.policy.sft import fine_tune
+    from worker.runtime import end_runtime, start_runtime
+
+    config = SupervisedConfig(
+        base_model=base_model,
+        demonstrations=demonstrations,
+        out=out,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_length=max_length,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+    )
+    runtime = start_runtime(seed, device=device, threads=threads)
+    result = fine_tune(config, runtime, make_progress(progress), models_folder or out.parent)
+    write_report(report, result)
+    end_runtime(runtime)
+
+
+def sample(
+    *,
+    model: Annotated[str, typer.Option(help="The policy: folder or hub id.")],
+    prompts: Annotated[Path, typer.Option(help="JSON lines with “prompt”, perhaps “id”.")],
+    out: Annotated[Path, typer.Option(help="JSON lines: id, prompt, completions.")],
+    n: Annotated[int, typer.Option(min=1, help="Different completions a prompt.")] = 2,
+    report: Report = None,
+    temperature: Annotated[float, typer.Option(min=0.01)] = 1.0,
+    top_k: Annotated[int | None, typer.Option(min=1)] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.01, max=1.0)] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1)] = 40,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    seed: int = 0,
+    progress: Voice = "bar",
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Write completions for prompts, different ones for each prompt."""
+    from worker.models import load_policy, load_tokenizer
+    from worker.policy.files import read_prompts, write_report
+    from worker.policy.sample import sample_distinct, training_rule, truncated_rule
+    from worker.runtime import autocast, end_runtime, start_runtime
+
+    runtime, voice = start_runtime(seed, device=device, threads=threads), make_progress(progress)
+    rows = read_prompts(prompts)
+    tokenizer, network = load_tokenizer(model), load_policy(model, runtime).eval()
+    rule = truncated_rule(training_rule(network, tokenizer, temperature), top_k, top_p)
+    found = sample_distinct(
+        network,
+        tokenizer,
+        [prompt for _, prompt in rows],
+        n,
+        rule=rule,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+    )
+    n_written = 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"{out.name}.part")
+    with partial.open("w", encoding="utf-8") as stream, autocast(runtime):
+        for index, completions in found:
+            name, prompt = rows[index]
+            kept = [finite(asdict(one)) for one in completions]
+            line = {"id": name, "prompt": prompt, "completions": kept}
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            n_written += len(completions)
+            voice.advance(index + 1, len(rows), "Writing completions")
+    partial.replace(out)
+    write_report(report, _tell_sampled(voice, len(rows), n, n_written))
+    end_runtime(runtime)
+
+
+def _tell_sampled(voice: Progress, n_prompts: int, n: int, n_written: int) -> dict[str, Any]:
+    n_dropped = n_prompts * n - n_written
+    if n_dropped:
+        voice.note(
+            f"{n_dropped} of {n_prompts * n} completions stayed empty or equal to another one of "
+            "their prompt, and were left out."
+        )
+    result = {"n_prompts": n_prompts, "n_completions": n_written, "n_dropped": n_dropped}
+    voice.result(result)
+    return result

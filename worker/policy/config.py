@@ -1,0 +1,88 @@
+"""What a policy run and a supervised run can be told."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.errors import TrainerError
+
+ALGORITHMS = ("ppo", "rloo", "grpo")
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """One policy run. Counts are of completions unless they say otherwise."""
+
+    policy: str  # where the policy starts
+    reference: str  # what the KL penalty keeps it near
+    reward_model: str
+    prompts: Path  # JSON lines with "prompt"
+    out: Path
+    algorithm: str = "ppo"
+    evaluation_prompts: Path | None = None  # without it, a part of the prompts is held out
+    steps: int = 40
+    batch_size: int = 128
+    minibatches: int = 4
+    epochs: int = 4
+    group_size: int = 4  # completions a prompt, for rloo and grpo
+    kl_coef: float = 0.15
+    kl_target: float | None = None  # nats a completion; makes the coefficient adaptive
+    kl_budget: float = 20.0  # nats a completion; beyond it the run says so
+    learning_rate: float = 1e-3
+    value_learning_rate: float = 2e-3
+    max_new_tokens: int = 40
+    temperature: float = 1.0
+    missing_eos_penalty: float = 1.0  # in standard deviations of the reference's scores
+    ratio_clip: float = 0.2
+    value_clip: float = 0.2
+    lam: float = 0.95
+    early_stop_k3: float = 0.1  # nats a token between the old and the new policy within a step
+    seed: int = 0
+    evaluate_every: int = 10
+    n_evaluation_prompts: int = 128
+    samples_per_evaluation_prompt: int = 2
+    checkpoint_every: int = 20
+
+    def validate(self) -> None:
+        """Raises TrainerError for a setting that cannot work."""
+        if self.algorithm not in ALGORITHMS:
+            raise TrainerError(
+                f"There is no algorithm “{self.algorithm}”. Use {', '.join(ALGORITHMS)}."
+            )
+        if min(self.steps, self.batch_size, self.epochs, self.minibatches) < 1:
+            raise TrainerError("Steps, batch size, epochs and minibatches must be at least 1.")
+        if self.kl_coef < 0 or self.learning_rate <= 0 or self.temperature <= 0:
+            raise TrainerError(
+                "The KL coefficient cannot be negative; learning rate and temperature must be "
+                "above 0."
+            )
+        if self.algorithm != "ppo" and (self.group_size < 2 or self.batch_size % self.group_size):
+            raise TrainerError(
+                f"{self.algorithm} compares completions of one prompt: use a group size of at "
+                "least 2 that divides the batch size."
+            )
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """One supervised run on demonstrations."""
+
+    base_model: str
+    demonstrations: Path  # JSON lines with "prompt" and "completion"
+    out: Path
+    epochs: float = 4.0
+    batch_size: int = 64
+    learning_rate: float = 5e-3
+    warmup: float = 0.1  # share of the steps
+    max_length: int = 512
+    held_out: float = 0.05
+    seed: int = 0
+    checkpoint_every: int = 100
+
+
+def as_plain(config: Any) -> dict[str, Any]:
+    """A configuration as JSON can hold it."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(config).items()
+    }
