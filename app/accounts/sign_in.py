@@ -67,7 +67,7 @@ def check_sign_in(session: Session, *, email: str, password: str, address: str) 
         return None
     if is_outdated(person.password_hash or ""):
         person.password_hash = hash_password(password)
-    _forgive(session, email, address)
+    forgive(session, email, address)
     record_event(
         session, "sign_in.succeeded", actor_id=person.id, subject=person.email, address=address
     )
@@ -78,7 +78,7 @@ def _key(email: str) -> str:
     return email.strip().lower()[:300]
 
 
-def _forgive(session: Session, email: str, address: str) -> None:
+def forgive(session: Session, email: str, address: str) -> None:
     """Take back this account's attempts from this address, and all that no longer count."""
     session.execute(
         delete(SignInAttempt).where(

@@ -1,0 +1,157 @@
+"""Projects, their guidelines and flags, and the figures of the start page."""
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row, and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.tables.accounts import Membership, Person, Role
+from app.tables.collect import Assignment, AssignmentState, Comparison, FlagAnswer, Pair
+from app.tables.jobs import Job, JobState
+from app.tables.projects import Flag, GuidelineVersion, Project
+
+# Beyond this a person does not count what is left, and neither do we.
+MANY = 1000
+
+
+@dataclass(frozen=True)
+class Member:
+    """A project as one person stands in it."""
+
+    project: Project
+    roles: frozenset[Role]
+    is_paused: bool
+
+    @property
+    def is_staff(self) -> bool:
+        return bool(self.roles & {Role.ADMIN, Role.RESEARCHER})
+
+
+def projects_of(session: Session, person: Person) -> list[Member]:
+    """Every project that the person belongs to, or every project for an owner, by name."""
+    rows = session.execute(
+        select(Project, Membership)
+        .outerjoin(
+            Membership,
+            and_(Membership.project_id == Project.id, Membership.person_id == person.id),
+        )
+        .where(or_(person.is_owner, Membership.id.is_not(None)))  # type: ignore[arg-type]
+        .order_by(func.lower(Project.name), Project.id)
+    )
+    projects: dict[uuid.UUID, Project] = {}
+    held: dict[uuid.UUID, list[Membership]] = {}
+    for project, membership in rows:
+        projects[project.id] = project
+        held.setdefault(project.id, []).extend([membership] if membership else [])
+    return [_member(person, project, held[project.id]) for project in projects.values()]
+
+
+def _member(person: Person, project: Project, held: list[Membership]) -> Member:
+    roles = frozenset(Role) if person.is_owner else frozenset(m.role for m in held)
+    is_paused = any(m.is_paused for m in held if m.role is Role.ANNOTATOR)
+    return Member(project, roles, is_paused)
+
+
+def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """How many pairs of each project still wait for an answer."""
+    found = (
+        select(Pair.project_id, func.count())
+        .where(
+            Pair.project_id.in_(project_ids),
+            Pair.is_open,
+            ~Pair.is_gold,
+            Pair.n_taken < Pair.overlap,
+        )
+        .group_by(Pair.project_id)
+    )
+    return dict(session.execute(found).tuples())
+
+
+def n_comparisons(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    found = (
+        select(Comparison.project_id, func.count())
+        .where(Comparison.project_id.in_(project_ids))
+        .group_by(Comparison.project_id)
+    )
+    return dict(session.execute(found).tuples())
+
+
+def live_jobs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Job]:
+    """The job that runs, or else the one that waits, of each project that has one."""
+    found = (
+        select(Job)
+        .where(Job.project_id.in_(project_ids), Job.state.in_([JobState.RUNNING, JobState.QUEUED]))
+        .order_by(Job.state, Job.created_at.desc())
+    )
+    jobs: dict[uuid.UUID, Job] = {}
+    for job in session.scalars(found):
+        if job.project_id not in jobs or job.state is JobState.RUNNING:
+            jobs[job.project_id] = job
+    return jobs
+
+
+def n_left(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> int:
+    """How many pairs this annotator could still answer, counted up to `MANY` + 1."""
+    own = select(Assignment.pair_id).where(
+        Assignment.pair_id == Pair.id, Assignment.annotator_id == person_id
+    )
+    ended = exists(own.where(Assignment.state.in_([AssignmentState.DONE, AssignmentState.SKIPPED])))
+    leased = exists(own.where(Assignment.state == AssignmentState.LEASED))
+    found = (
+        select(Pair.id)
+        .where(
+            Pair.project_id == project_id,
+            Pair.is_open,
+            ~Pair.is_gold,
+            ~ended,
+            or_(Pair.n_taken < Pair.overlap, leased),
+        )
+        .limit(MANY + 1)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(found)) or 0
+
+
+def n_done(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> int:
+    found = select(func.count()).where(
+        Comparison.project_id == project_id, Comparison.annotator_id == person_id
+    )
+    return session.scalar(found) or 0
+
+
+def current_guidelines(session: Session, project_id: uuid.UUID) -> GuidelineVersion | None:
+    return session.scalar(
+        select(GuidelineVersion)
+        .where(GuidelineVersion.project_id == project_id)
+        .order_by(GuidelineVersion.number.desc())
+        .limit(1)
+    )
+
+
+def guideline_versions(
+    session: Session, project_id: uuid.UUID
+) -> Sequence[Row[GuidelineVersion, str | None]]:
+    """Every version with its author's name, the newest first."""
+    return session.execute(
+        select(GuidelineVersion, Person.name)
+        .outerjoin(Person, Person.id == GuidelineVersion.created_by)
+        .where(GuidelineVersion.project_id == project_id)
+        .order_by(GuidelineVersion.number.desc())
+    ).all()
+
+
+def flags_of(
+    session: Session, project_id: uuid.UUID, *, is_archived: bool | None = False
+) -> Sequence[Flag]:
+    """The project's flags in the order in which they are asked; None for archived ones as well."""
+    found = select(Flag).where(Flag.project_id == project_id)
+    if is_archived is not None:
+        found = found.where(Flag.is_archived == is_archived)
+    return session.scalars(found.order_by(Flag.position, Flag.created_at)).all()
+
+
+def is_answered(session: Session, flag_id: uuid.UUID) -> bool:
+    found = select(FlagAnswer.id).where(FlagAnswer.flag_id == flag_id).limit(1)
+    return session.scalar(found) is not None
