@@ -75,12 +75,18 @@ def quiet_libraries() -> None:
     settings.disable_progress_bar()
 
 
-def start_runtime(seed: int, device: str | None = None, threads: int | None = None) -> Runtime:
+def start_runtime(
+    seed: int,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+) -> Runtime:
     """Choose the device, join the other processes of a torchrun, and seed this one.
 
     Without `device`, the GPU when there is one. Weights are float32 everywhere; `dtype` is what
-    `autocast` computes in: bfloat16 on GPUs that support it, else float32.
-    Raises TrainerError when a device is asked for that is not there.
+    `autocast` computes in: `precision` (float32 or bfloat16) when given, else bfloat16 on GPUs
+    that support it and float32 elsewhere.
+    Raises TrainerError when a device is asked for that is not there, or an unknown precision.
     """
     import torch
 
@@ -90,11 +96,10 @@ def start_runtime(seed: int, device: str | None = None, threads: int | None = No
     chosen = _choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if world_size > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    is_bfloat16 = chosen.type == "cuda" and torch.cuda.is_bf16_supported()
     seed_everything(seed)
     return Runtime(
         device=chosen,
-        dtype=torch.bfloat16 if is_bfloat16 else torch.float32,
+        dtype=_choose_dtype(precision, chosen),
         rank=rank,
         world_size=world_size,
         is_main=rank == 0,
@@ -107,6 +112,18 @@ def end_runtime(runtime: Runtime) -> None:
 
     if runtime.world_size > 1 and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _choose_dtype(precision: str | None, device: torch.device) -> torch.dtype:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision is None:
+        is_fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return known["bfloat16" if is_fast else "float32"]
+    if precision not in known:
+        raise TrainerError(f"“{precision}” is no precision. Use float32 or bfloat16.")
+    return known[precision]
 
 
 def _choose_device(name: str | None, local_rank: int) -> torch.device:

@@ -44,6 +44,9 @@ def reward(
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")] = (
         None
     ),
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; by default what the device does well.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train a reward model on human comparisons and say how it does on held-out ones."""
@@ -72,7 +75,7 @@ def reward(
 
     voice = make_progress(progress)
     files = RewardFiles(preferences, evaluation, out, models_folder or out.parent)
-    runtime = start_runtime(seed, device=device, threads=threads)
+    runtime = start_runtime(seed, device=device, threads=threads, precision=precision)
     result = train_reward_model(files, configure, runtime, voice, base_model=base_model, seed=seed)
     if report is not None and runtime.is_main:
         text = json.dumps(finite(result), indent=2, ensure_ascii=False)

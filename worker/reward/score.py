@@ -9,6 +9,9 @@ from torch import Tensor
 from worker.models import Message, encode_conversation
 from worker.runtime import Runtime, autocast
 
+_FEWEST_TOGETHER = 4
+_WORTH_SPARING = 0.2
+
 
 def score(
     model: Any,
@@ -45,10 +48,30 @@ def score_sequences(
 
 
 def forward(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
-    """One pass of the network over U token lists, padded on the right; scores [U] in float32.
+    """The network's scores of U token lists, [U] in float32, with gradients where they are on.
 
-    On the right, because absolute positions of encoders count from the left.
+    Runs of like length are passed together where that spares enough padding.
     """
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    ordered = [sequences[index] for index in order]
+    scores = torch.cat([_one_pass(model, chunk, runtime) for chunk in _like_lengths(ordered)])
+    back = torch.tensor(order).argsort().to(scores.device)
+    return scores[back]  # [U], sorted by length → [U], as given
+
+
+def _like_lengths(ordered: Sequence[list[int]]) -> list[Sequence[list[int]]]:
+    """Halve sequences sorted by length as long as that spares a fifth of the padded tokens."""
+    middle = len(ordered) // 2
+    if middle < _FEWEST_TOGETHER:
+        return [ordered]
+    longest, shorter = len(ordered[-1]), len(ordered[middle - 1])
+    if (longest - shorter) * middle < _WORTH_SPARING * longest * len(ordered):
+        return [ordered]
+    return _like_lengths(ordered[:middle]) + _like_lengths(ordered[middle:])
+
+
+def _one_pass(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
+    # Padding goes to the right, because absolute positions of encoders count from the left.
     longest = max(map(len, sequences))
     config = getattr(model, "module", model).config
     ids = torch.full((len(sequences), longest), config.pad_token_id)  # [U, L]
