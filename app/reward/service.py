@@ -1,0 +1,175 @@
+"""Reward runs: asked for, started, published, failed, stopped, tried again; which one is live."""
+
+import uuid
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import jobs, runs
+from app.accounts.audit import record_event
+from app.errors import Conflict
+from app.tables.datasets import PreferenceSet
+from app.tables.jobs import Job, JobKind
+from app.tables.projects import Project
+from app.tables.runs import RewardRun, RunState
+
+BATCH = 32
+# Few comparisons are read several times; a network of real size remembers them by heart sooner.
+WANTED_STEPS = 100
+MOST_EPOCHS_TINY, MOST_EPOCHS = 10, 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage left: the artefact, named from the folder of runs, its hash, its report."""
+
+    artefact: str
+    artefact_hash: str
+    report: dict[str, Any]
+
+
+def default_configuration(project: Project, n_train: int) -> dict[str, Any]:
+    """Options of `prefloop-worker reward` for this many comparisons, by name."""
+    most = MOST_EPOCHS_TINY if project.base_model == "tiny" else MOST_EPOCHS
+    epochs = min(most, max(1, ceil(WANTED_STEPS * BATCH / max(1, n_train))))
+    return {"seed": project.seed, "batch_size": BATCH, "epochs": epochs, "loss": "scaled"}
+
+
+def request_run(
+    session: Session,
+    project: Project,
+    preference_set: PreferenceSet,
+    *,
+    configuration: dict[str, Any] | None = None,
+    requested_by: uuid.UUID | None = None,
+) -> RewardRun:
+    """A reward run on a preference set, and the job for it. Raises Conflict when one waits."""
+    defaults = default_configuration(project, preference_set.n_train)
+    run = RewardRun(
+        project_id=project.id,
+        number=runs.next_number(session, RewardRun, project.id),
+        objective=project.objective,
+        preference_set_id=preference_set.id,
+        base_model=project.base_model,
+        configuration=defaults | (configuration or {}),
+    )
+    session.add(run)
+    session.flush()
+    jobs.enqueue(session, project.id, JobKind.REWARD, run_id=run.id)
+    _note(session, run, "requested", requested_by, {"preference_set": preference_set.number})
+    return run
+
+
+def start(session: Session, job: jobs.Claim) -> RewardRun:
+    """Mark the run of a claimed job as running."""
+    run = session.get_one(RewardRun, job.run_id)
+    runs.begin(run)
+    session.flush()
+    return run
+
+
+def publish(session: Session, job: jobs.Claim, outcome: Outcome) -> RewardRun:
+    """Finish the job and the run, and make the run live unless a newer one is.
+
+    Raises LostLease, and then nothing of this transaction may be committed.
+    """
+    jobs.finish(session, job)
+    run = session.get_one(RewardRun, job.run_id)
+    runs.end(run, RunState.FINISHED)
+    report = outcome.report
+    figures = report.get("eval") or {}
+    run.artefact, run.artefact_hash = outcome.artefact, outcome.artefact_hash
+    run.report, run.code_commit = report, report.get("code_commit") or ""
+    run.n_train, run.n_eval = report.get("n_train"), report.get("n_eval")
+    run.accuracy, run.log_loss = figures.get("accuracy"), figures.get("log_loss")
+    run.ece = figures.get("ece")
+    session.flush()
+    live = find_live(session, run)
+    if live is None or live.number < run.number:
+        _make_live(session, run)
+    _note(session, run, "finished", None, {"is_live": run.is_live, "accuracy": run.accuracy})
+    return run
+
+
+def fail(session: Session, job: jobs.Claim, error: str) -> None:
+    """End the job and its run with the sentence that people read. Raises LostLease."""
+    jobs.fail(session, job, error)
+    run = session.get_one(RewardRun, job.run_id)
+    runs.end(run, RunState.FAILED, error)
+    _note(session, run, "failed", None, {"error": error})
+
+
+def cancel(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> Job:
+    """Ask for the run to stop. Raises Conflict when it has ended."""
+    job = session.scalar(
+        select(Job)
+        .where(Job.run_id == run.id, Job.kind == JobKind.REWARD)
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
+    if job is None or run.state in runs.ENDED:
+        raise Conflict("This run has ended already; there is nothing left to stop.")
+    runs.stop(session, job.id)
+    _note(session, run, "stopped", by)
+    return job
+
+
+def retry(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> Job:
+    """Try a failed or stopped run again, from its newest checkpoint. Raises Conflict."""
+    job = runs.queue_again(session, run, JobKind.REWARD)
+    _note(session, run, "tried again", by)
+    return job
+
+
+def make_live(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> None:
+    """Let policies be optimised against this run from now on. Raises Conflict unless finished."""
+    if run.state is not RunState.FINISHED:
+        raise Conflict("Only a finished reward run can become live.")
+    _make_live(session, run)
+    _note(session, run, "made live", by)
+
+
+def find_live(session: Session, like: RewardRun | Project) -> RewardRun | None:
+    """The live reward run of a project's objective; given a run, of that run's."""
+    project_id = like.id if isinstance(like, Project) else like.project_id
+    return session.scalar(
+        select(RewardRun).where(
+            RewardRun.project_id == project_id,
+            RewardRun.objective == like.objective,
+            RewardRun.is_live,
+        )
+    )
+
+
+def _make_live(session: Session, run: RewardRun) -> None:
+    session.execute(
+        update(RewardRun)
+        .where(
+            RewardRun.project_id == run.project_id,
+            RewardRun.objective == run.objective,
+            RewardRun.is_live,
+        )
+        .values(is_live=False)
+    )
+    run.is_live = True
+    session.flush()
+
+
+def _note(
+    session: Session,
+    run: RewardRun,
+    what: str,
+    by: uuid.UUID | None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    record_event(
+        session,
+        f"reward_run.{what.replace(' ', '_')}",
+        actor_id=by,
+        project_id=run.project_id,
+        subject=f"Reward run {run.number}",
+        detail=detail,
+    )

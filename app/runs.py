@@ -1,0 +1,125 @@
+"""What reward runs and policy runs have in common: numbers, states, metrics, files, the job behind.
+
+A run's row speaks to people; its job's row is what workers hold. Both change in one transaction.
+"""
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.errors import Conflict
+from app.settings import get_settings
+from app.tables.base import utc_now
+from app.tables.jobs import Job, JobKind, JobState
+from app.tables.runs import Algorithm, PolicyRun, RewardRun, RunMetric, RunState
+
+Run = RewardRun | PolicyRun
+ENDED = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED)
+# The kinds whose job makes the run that it names; the others only use it.
+MAKES_A_RUN = (JobKind.SFT, JobKind.REWARD, JobKind.POLICY)
+METRIC_ROWS_AT_ONCE = 1000
+
+
+class Metric(NamedTuple):
+    """One number of a run at one step; None where the trainer got no finite number."""
+
+    name: str
+    step: int
+    value: float | None
+
+
+def next_number(session: Session, kind: type[Run], project_id: uuid.UUID) -> int:
+    """The number of the project's next run of this kind. The caller holds the project's lock."""
+    highest = session.scalar(select(func.max(kind.number)).where(kind.project_id == project_id))
+    return (highest or 0) + 1
+
+
+def run_folder(run_id: uuid.UUID) -> Path:
+    """Where a run keeps its inputs, checkpoints, log and artefact."""
+    return get_settings().runs_folder / str(run_id)
+
+
+def artefact_path(run: Run) -> str:
+    """What the trainer loads a finished run's network from: a folder, or a base model's name.
+
+    Rows name folders from the folder of runs, so that the data folder can be moved.
+    """
+    if isinstance(run, PolicyRun) and run.algorithm is Algorithm.BASE:
+        return run.artefact
+    return str(get_settings().runs_folder / run.artefact)
+
+
+def find_run(session: Session, job: Job | jobs.Claim) -> Run | None:
+    """The run that a job makes; None for a job that only uses one."""
+    if job.run_id is None or job.kind not in MAKES_A_RUN:
+        return None
+    kind: type[Run] = RewardRun if job.kind is JobKind.REWARD else PolicyRun
+    return session.get(kind, job.run_id)
+
+
+def begin(run: Run) -> None:
+    """A worker has the run in hand, for the first time or once more."""
+    run.state, run.error = RunState.RUNNING, ""
+    run.started_at = run.started_at or utc_now()
+    run.finished_at = None
+
+
+def wait_again(run: Run) -> None:
+    """The run's worker handed it back; it goes on from its checkpoint."""
+    run.state = RunState.QUEUED
+
+
+def end(run: Run, state: RunState, error: str = "") -> None:
+    run.state, run.error, run.finished_at = state, error, utc_now()
+
+
+def end_with_job(session: Session, job: Job) -> None:
+    """End the run of a job that ended badly, as the job ended."""
+    run = find_run(session, job)
+    if run is None or run.state in ENDED:
+        return
+    is_failure = job.state is JobState.FAILED
+    end(run, RunState.FAILED if is_failure else RunState.CANCELLED, job.error)
+    session.flush()
+
+
+def stop(session: Session, job_id: uuid.UUID) -> Job:
+    """Ask a job to stop. One that waits ends now, and its run with it; else soon.
+
+    Raises NotFound and Conflict.
+    """
+    job = jobs.request_cancel(session, job_id)
+    if job.state is JobState.CANCELLED:
+        end_with_job(session, job)
+    return job
+
+
+def queue_again(session: Session, run: Run, kind: JobKind) -> Job:
+    """A fresh job for a run that failed or was stopped; it goes on from the run's checkpoint.
+
+    Raises Conflict for a run that has not ended, or that is finished.
+    """
+    if run.state not in (RunState.FAILED, RunState.CANCELLED):
+        raise Conflict("Only a run that failed or was stopped can be tried again.")
+    run.state, run.error, run.finished_at = RunState.QUEUED, "", None
+    return jobs.enqueue(session, run.project_id, kind, run_id=run.id)
+
+
+def record_metrics(session: Session, run_id: uuid.UUID, metrics: Iterable[Metric]) -> None:
+    """Write metrics; those of a step that is done again after a crash replace the old ones."""
+    newest = {(one.name, one.step): one for one in metrics}
+    rows = [{"run_id": run_id, **one._asdict()} for one in newest.values()]
+    for start in range(0, len(rows), METRIC_ROWS_AT_ONCE):
+        statement = insert(RunMetric).values(rows[start : start + METRIC_ROWS_AT_ONCE])
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["run_id", "name", "step"],
+                set_={"value": statement.excluded.value, "at": func.clock_timestamp()},
+            )
+        )
