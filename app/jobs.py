@@ -176,6 +176,8 @@ def hand_back(session: Session, job: Claim) -> None:
     """Return an unfinished job to the queue: a worker that is told to stop did nothing wrong."""
     row = hold(session, job)
     row.state, row.token, row.lease_until = JobState.QUEUED, None, None
+    # One more is allowed, not one fewer counted: at attempt 0 it would pass for a fresh job.
+    row.max_attempts += 1
     row.progress_message = "handed back by a worker that was stopped"
     session.flush()
 
@@ -211,7 +213,7 @@ def sweep(session: Session) -> list[Job]:
             failed.append(row)
         elif row.attempt >= row.max_attempts:
             row.error = (
-                f"The worker fell silent {row.attempt} times while it ran this job. "
+                f"The worker fell silent at attempt {row.attempt} of this job, its last. "
                 "It may need more memory than the machine has; its log says more."
             )
             _end(row, JobState.FAILED)

@@ -59,8 +59,9 @@ def find_run(session: Session, job: Job | jobs.Claim) -> Run | None:
     """The run that a job makes; None for a job that only uses one."""
     if job.run_id is None or job.kind not in MAKES_A_RUN:
         return None
-    kind: type[Run] = RewardRun if job.kind is JobKind.REWARD else PolicyRun
-    return session.get(kind, job.run_id)
+    if job.kind is JobKind.REWARD:
+        return session.get(RewardRun, job.run_id)
+    return session.get(PolicyRun, job.run_id)
 
 
 def begin(run: Run) -> None:

@@ -1,0 +1,195 @@
+"""Turn the loop: take back what was lost, then start what is due, project by project."""
+
+import uuid
+from collections.abc import Callable
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app import jobs, runs
+from app.accounts.audit import record_event
+from app.datasets.service import freeze
+from app.errors import Conflict, DomainError, NotFound
+from app.loop.facts import read_facts
+from app.loop.state import NAMES, STEP_OF, Due, Step, decide, refusal
+from app.policy import service as policies
+from app.reward import service as rewards
+from app.tables.datasets import PreferenceSet
+from app.tables.jobs import Job, JobKind, JobState
+from app.tables.projects import Project
+from app.tables.runs import Algorithm, PolicyRun, RewardRun
+
+LOCK_SPACE = 8
+
+
+def advance(session: Session) -> list[str]:
+    """Sweep lost jobs and start what is due in every project; what happened, in sentences.
+
+    Safe to call from several workers at once: a project that another one looks at is left to it.
+    What goes wrong in one project stops none of the others. Flushes, never commits.
+    """
+    sentences = [_bury(session, job) for job in jobs.sweep(session)]
+    projects = session.scalars(
+        select(Project).where(~Project.is_archived).order_by(Project.created_at, Project.id)
+    ).all()
+    for project in projects:
+        sentence = _advance_one(session, project)
+        if sentence:
+            sentences.append(f"{project.slug}: {sentence}")
+    return sentences
+
+
+def start_step(session: Session, project: Project, step: Step, *, by: uuid.UUID | None) -> str:
+    """Start a step because a person asks for it; what happened, as a sentence.
+
+    Raises Conflict when the step cannot be started now, with the reason.
+    """
+    _lock(session, project.id, wait=True)
+    reason = refusal(read_facts(session, project), step)
+    if reason is not None:
+        raise Conflict(reason)
+    return _START[step](session, project, by)
+
+
+def try_again(session: Session, project: Project, job_id: uuid.UUID, *, by: uuid.UUID) -> str:
+    """Start a failed or stopped job once more: its run goes on from its newest checkpoint.
+
+    Raises NotFound, and Conflict when something else runs or the job ended well.
+    """
+    _lock(session, project.id, wait=True)
+    job = _find_job(session, project, job_id)
+    if job.state not in (JobState.FAILED, JobState.CANCELLED):
+        raise Conflict("Only what failed or was stopped can be tried again.")
+    facts = read_facts(session, project)
+    if facts.jobs:
+        raise Conflict(f"First {NAMES[STEP_OF[facts.jobs[0].kind]]} has to end.")
+    run = runs.find_run(session, job)
+    if isinstance(run, RewardRun):
+        rewards.retry(session, run, by=by)
+    elif isinstance(run, PolicyRun):
+        policies.retry(session, run, by=by)
+    else:
+        return start_step(session, project, STEP_OF[job.kind], by=by)
+    return f"{NAMES[STEP_OF[job.kind]].capitalize()} is tried again."
+
+
+def stop_job(session: Session, project: Project, job_id: uuid.UUID, *, by: uuid.UUID) -> str:
+    """Stop a job: one that waits at once, one that runs within seconds. Raises Conflict."""
+    job = runs.stop(session, _find_job(session, project, job_id).id)
+    record_event(
+        session,
+        "job.stopped",
+        actor_id=by,
+        project_id=project.id,
+        subject=NAMES[STEP_OF[job.kind]],
+    )
+    name = NAMES[STEP_OF[job.kind]].capitalize()
+    return f"{name} {'was stopped' if job.state is JobState.CANCELLED else 'is stopping'}."
+
+
+def _find_job(session: Session, project: Project, job_id: uuid.UUID) -> Job:
+    job = session.get(Job, job_id)
+    if job is None or job.project_id != project.id:
+        raise NotFound("This project has no such job.")
+    return job
+
+
+def _bury(session: Session, job: Job) -> str:
+    runs.end_with_job(session, job)
+    return job.error or "A stopped job whose worker was gone has ended."
+
+
+def _advance_one(session: Session, project: Project) -> str:
+    """One project, in a savepoint: an error there undoes that project's step alone."""
+    try:
+        with session.begin_nested():
+            if not _lock(session, project.id, wait=False):
+                return ""
+            found = decide(read_facts(session, project))
+            return _START[found.step](session, project, None) if isinstance(found, Due) else ""
+    except DomainError as error:
+        return error.message
+
+
+def _lock(session: Session, project_id: uuid.UUID, *, wait: bool) -> bool:
+    """Hold the project's loop until the transaction ends; what is read next is current."""
+    function = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
+    answer = session.scalar(
+        text(f"select {function}(hashtextextended(:project, :space))"),
+        {"project": str(project_id), "space": LOCK_SPACE},
+    )
+    return wait or bool(answer)
+
+
+def _register(session: Session, project: Project, by: uuid.UUID | None) -> str:  # noqa: ARG001
+    policies.register_base(session, project)
+    return f"{project.base_model} is the first policy."
+
+
+def _sft(session: Session, project: Project, by: uuid.UUID | None) -> str:
+    run = policies.request_run(session, project, Algorithm.SFT, requested_by=by)
+    return f"Policy run {run.number} will learn from the imported completions."
+
+
+def _reward(session: Session, project: Project, by: uuid.UUID | None) -> str:
+    frozen = _set_to_train_on(session, project, by)
+    run = rewards.request_run(session, project, frozen, requested_by=by)
+    return (
+        f"Reward run {run.number} will learn from preference set {frozen.number} "
+        f"({frozen.n_comparisons:,} comparisons)."
+    )
+
+
+def _set_to_train_on(session: Session, project: Project, by: uuid.UUID | None) -> PreferenceSet:
+    """The latest set where it is untrained or nothing is new since; else a set frozen now."""
+    facts = read_facts(session, project)
+    latest = facts.latest_set
+    if latest and (not facts.is_set_trained or facts.n_new_comparisons == 0):
+        return session.get_one(PreferenceSet, latest.id)
+    return freeze(session, project, created_by=by)
+
+
+def _policy(session: Session, project: Project, by: uuid.UUID | None) -> str:
+    reward = rewards.find_live(session, project)
+    run = policies.request_run(session, project, Algorithm.PPO, reward_run=reward, requested_by=by)
+    number = reward.number if reward else 0
+    return f"Policy run {run.number} will be optimised against reward run {number}."
+
+
+def _sample(session: Session, project: Project, by: uuid.UUID | None) -> str:
+    policy = policies.find_live(session, project)
+    if policy is None:
+        raise Conflict("There is no live policy to sample.")
+    _enqueue(session, project, JobKind.SAMPLE, policy.id, by)
+    return f"Policy {policy.number} will write new completions."
+
+
+def _select(session: Session, project: Project, by: uuid.UUID | None) -> str:
+    reward = rewards.find_live(session, project)
+    if reward is None:
+        raise Conflict("There is no live reward model to rank the pairs with.")
+    _enqueue(session, project, JobKind.SELECT, reward.id, by)
+    return f"Reward run {reward.number} will rank the open pairs."
+
+
+def _enqueue(
+    session: Session, project: Project, kind: JobKind, run_id: uuid.UUID, by: uuid.UUID | None
+) -> None:
+    job = jobs.enqueue(session, project.id, kind, run_id=run_id)
+    record_event(
+        session,
+        f"{kind.value}.requested",
+        actor_id=by,
+        project_id=project.id,
+        detail={"job": str(job.id)},
+    )
+
+
+_START: dict[Step, Callable[[Session, Project, uuid.UUID | None], str]] = {
+    Step.REGISTER: _register,
+    Step.SFT: _sft,
+    Step.SELECT: _select,
+    Step.POLICY: _policy,
+    Step.REWARD: _reward,
+    Step.SAMPLE: _sample,
+}
