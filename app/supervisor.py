@@ -45,11 +45,14 @@ def run_everything(
             url = house.open_database()
             migrate(url)
             lines = prepare(url) if prepare else []
-            house.start(children(url) if children else standard_children(settings, url, speak))
+            web, *others = children(url) if children else standard_children(settings, url, speak)
+            house.start(web)
             house.wait_for_the_web_server()
-            for line in [f"Prefloop runs at {address(settings)}", *lines]:
+            for line in [f"Prefloop runs at {address(settings)}", *lines, "Ctrl-C stops it."]:
                 speak(line)
-            speak("Ctrl-C stops it.")
+            # After the page is there: importing torch would take the processor from it.
+            for other in others:
+                house.start(other)
             house.keep()
         except KeyboardInterrupt:
             speak("Stopping; a second Ctrl-C kills.")
@@ -98,11 +101,10 @@ class _House:
         self._server.start()
         return self._server.url
 
-    def start(self, children: list[Child]) -> None:
-        for child in children:
-            keeper = Keeper(child, self._say)
-            self._keepers.append(keeper)
-            keeper.start()
+    def start(self, child: Child) -> None:
+        keeper = Keeper(child, self._say)
+        self._keepers.append(keeper)
+        keeper.start()
 
     def wait_for_the_web_server(self) -> None:
         """Raises DomainError with the end of its log when it ends first or stays silent."""

@@ -41,6 +41,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_private_folder(tmp_path: Path
     assert not sockets.exists()
 
 
+@pytest.mark.slow
 def test_the_short_folder_of_a_killed_process_is_removed_at_the_next_start(tmp_path: Path) -> None:
     long = tmp_path / ("deep" * 20) / ("deeper" * 20)
     with holding_server(long) as holder:

@@ -48,6 +48,7 @@ def test_a_command_without_a_server_starts_one_for_its_own_length(tmp_path: Path
     assert processes_on(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_first_command_keeps_its_server_until_the_second_is_done(tmp_path: Path) -> None:
     def command() -> "subprocess.Popen[str]":
         argv = [sys.executable, "-c", GUEST, str(tmp_path)]

@@ -82,7 +82,8 @@ def test_sigterm_ends_the_web_server_then_the_worker_then_the_database(
     noting = json.dumps(["-c", NOTES_WHO_IS_LEFT, str(tmp_path)])
     with supervisor(tmp_path, port, *WEB, "worker", noting) as process:
         read_until(process, "Ctrl-C stops it")
-        assert eventually(lambda: "ready" in (tmp_path / "worker.log").read_text())
+        log = tmp_path / "worker.log"
+        assert eventually(lambda: log.exists() and "ready" in log.read_text())
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert (tmp_path / "worker.end").read_text() == "True True"
@@ -102,6 +103,7 @@ def test_kill_9_of_the_supervisor_leaves_nothing_running(tmp_path: Path, port: i
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.slow
 def test_a_crashed_worker_is_started_again_and_said_so_in_one_line(
     tmp_path: Path, port: int
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_crashed_worker_is_started_again_and_said_so_in_one_line(
         assert said.count("The worker ended with status 1 (no work left)") == 2
 
 
+@pytest.mark.slow
 def test_a_killed_database_server_is_started_again(tmp_path: Path, port: int) -> None:
     with supervisor(tmp_path, port, *WEB) as process:
         read_until(process, "Ctrl-C stops it")
@@ -122,6 +125,7 @@ def test_a_killed_database_server_is_started_again(tmp_path: Path, port: int) ->
         assert process.wait(15) == 0
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_same_folder_is_refused_with_a_sentence(
     tmp_path: Path, port: int
 ) -> None:
@@ -143,6 +147,7 @@ def test_a_taken_port_is_a_sentence_that_names_the_setting(tmp_path: Path, port:
     assert f"Port {port} is in use by another program. Set PREFLOOP_PORT" in text
 
 
+@pytest.mark.slow
 def test_a_web_server_that_does_not_start_quotes_its_log(tmp_path: Path, port: int) -> None:
     broken = ["web server", json.dumps(["-c", "raise SystemExit('the template is missing')"])]
     with supervisor(tmp_path, port, *broken, *WAITS) as process:
