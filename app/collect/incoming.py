@@ -218,4 +218,10 @@ def refusal(error: ValidationError, line: int | None = None) -> Invalid:
 
 def refuse(field: str, reason: str, line: int | None = None) -> Invalid:
     place = f"Line {line}, " if line is not None else ""
-    return Invalid(f"{place}“{field}”: {reason}.", field=field, line=line)
+    field, message = _sayable(field), _sayable(f"{place}“{field}”: {reason}.")
+    return Invalid(message, field=field, line=line)
+
+
+def _sayable(words: str) -> str:
+    """What was wrong may be quoted in the sentence, and must not break the sentence too."""
+    return words.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
