@@ -15,7 +15,7 @@ from worker.demo.language import (
     true_reward,
 )
 
-HARBOUR = [{"role": "user", "content": "Tell me about the harbour today."}]
+HARBOUR = [{"role": "user", "content": "Today, tell me about the harbour."}]
 GOOD = "See the boats and gulls there. See the nets and ropes there. I hope this helps."
 
 

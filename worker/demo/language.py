@@ -23,17 +23,18 @@ PLACES: dict[str, tuple[str, ...]] = {
     "museum": ("statues", "paintings", "guides", "fossils", "coins", "masks"),
 }
 ADJECTIVES = ("quiet", "old", "bright", "small", "busy", "lovely")
+# Each prompt ends on its place, so that one step of attention finds it.
 QUESTIONS = (
-    "Tell me about the {place}{when}.",
-    "What is at the {place}{when}?",
-    "Describe the {place}{when}.",
-    "What would I find at the {place}{when}?",
-    "Please say something about the {place}{when}.",
-    "I want to visit the {place}{when}.",
+    "{when}, tell me about the {place}.",
+    "{when}, list what is at the {place}.",
+    "{when}, describe the {place}.",
+    "{when}, show me around the {place}.",
+    "{when}, say something about the {place}.",
+    "{when}, I want to visit the {place}.",
 )
 TIMES = (
-    " now", " today", " at night", " at noon", " in spring", " in summer", " in autumn",
-    " in winter", " after rain", " on sunday", " before lunch", " this week",
+    "Now", "Today", "At night", "At noon", "In spring", "In summer", "In autumn", "In winter",
+    "After rain", "On sunday", "Before lunch", "This week",
 )  # fmt: skip
 COURTESY = "I hope this helps."
 RUDE = ("That is a silly question.", "Go away.")
