@@ -9,7 +9,7 @@ from torch import Tensor
 from worker.models import Message, encode_conversation
 from worker.runtime import Runtime, autocast
 
-_FEWEST_TOGETHER = 4
+_FEWEST_TOGETHER = 8
 _WORTH_SPARING = 0.2
 
 
