@@ -93,9 +93,12 @@ def test_sigterm_ends_the_web_server_then_the_worker_then_the_database(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel must be Linux")
 def test_kill_9_of_the_supervisor_leaves_nothing_running(tmp_path: Path, port: int) -> None:
-    marked = ["worker", json.dumps(["-c", "import time; time.sleep(600)", f"{tmp_path}/mark"])]
+    code = "import time; print('ready', flush=True); time.sleep(600)"
+    marked = ["worker", json.dumps(["-c", code, f"{tmp_path}/mark"])]
     with supervisor(tmp_path, port, *WEB, *marked) as process:
         read_until(process, "Ctrl-C stops it")
+        log = tmp_path / "worker.log"
+        assert eventually(lambda: log.exists() and "ready" in log.read_text())
         process.kill()
         process.wait()
         assert eventually(lambda: processes_on(tmp_path) == [])
