@@ -121,6 +121,31 @@ def export_preferences(
     typer.echo(f"Wrote {n:,} comparisons to {out}.")
 
 
+@app.command()
+def agreement(
+    ratings: Annotated[Path, typer.Option(help="CSV: item, annotator, rating.")],
+    level: Annotated[str, typer.Option(help="nominal, ordinal, interval or ratio.")] = "ordinal",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the interval's draws.")] = 0,
+) -> None:
+    """How far people agree, in any file of ratings; it needs no database."""
+    import json
+
+    from app.agree.alpha import Level
+    from app.agree.ratings import agreement, read_ratings
+    from app.errors import Invalid
+
+    if level not in list(Level):
+        raise Invalid(f"“{level}” is no level. Use {', '.join(Level)}.")
+    found = agreement(read_ratings(ratings), Level(level), seed=seed).as_json()
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        shown = "undefined" if value is None else f"{value:.4g}"
+        typer.echo(f"{name.replace('_', ' '):22} {shown}")
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
