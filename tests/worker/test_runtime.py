@@ -59,7 +59,7 @@ def test_one_process_on_the_cpu_computes_in_float32_and_sums_with_nobody() -> No
 def test_a_device_that_is_not_there_is_refused_in_words(device: str) -> None:
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(TrainerError, match="cpu|CPU"):
+    with pytest.raises(TrainerError, match=r"cpu|CPU"):
         start_runtime(0, device)
 
 
