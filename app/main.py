@@ -6,6 +6,9 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy import text
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.accounts import routes as accounts_pages
+from app.projects import api as projects_api
+from app.projects import routes as projects_pages
 from app.settings import get_settings
 from app.web.csrf import check_csrf
 from app.web.dependencies import SessionDep
@@ -40,3 +43,6 @@ def create_app() -> FastAPI:
 
 def include_routers(app: FastAPI) -> None:
     """Every slice's pages and JSON."""
+    app.include_router(accounts_pages.router)
+    app.include_router(projects_pages.router)
+    app.include_router(projects_api.router)

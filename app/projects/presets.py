@@ -1,8 +1,8 @@
 """Sets of flags that published projects needed, in our own words, added by one button.
 
 What is asked follows the InstructGPT labelling form (Ouyang et al. 2022, arXiv 2203.02155, §3.4
-and appendix B), the safety categories of Llama 2 (Touvron et al. 2023, arXiv 2307.09288, §4.2) and
-the attributes of HelpSteer2 (Wang et al. 2024, arXiv 2406.08673), whose scale of five becomes 1 to 7.
+and appendix B), the safety categories of Llama 2 (Touvron et al. 2023, arXiv 2307.09288, §4.2)
+and the attributes of HelpSteer2 (Wang et al. 2024, arXiv 2406.08673), whose 5 points become 7.
 """
 
 import uuid

@@ -18,9 +18,10 @@ MANY = 1000
 
 @dataclass(frozen=True)
 class Member:
-    """A project as one person stands in it."""
+    """A project as one person stands in it. An owner has every role, given or not."""
 
     project: Project
+    given_roles: frozenset[Role]
     roles: frozenset[Role]
     is_paused: bool
 
@@ -49,9 +50,9 @@ def projects_of(session: Session, person: Person) -> list[Member]:
 
 
 def _member(person: Person, project: Project, held: list[Membership]) -> Member:
-    roles = frozenset(Role) if person.is_owner else frozenset(m.role for m in held)
+    given = frozenset(m.role for m in held)
     is_paused = any(m.is_paused for m in held if m.role is Role.ANNOTATOR)
-    return Member(project, roles, is_paused)
+    return Member(project, given, frozenset(Role) if person.is_owner else given, is_paused)
 
 
 def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:

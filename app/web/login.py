@@ -15,7 +15,7 @@ from fastapi import Depends, Request, Response
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.errors import Unauthenticated
+from app.errors import Forbidden, Unauthenticated
 from app.settings import get_settings
 from app.tables.accounts import ApiToken, LoginSession, Person
 from app.tables.base import utc_now
@@ -33,6 +33,7 @@ class Login:
     person: Person
     session_id: uuid.UUID | None
     csrf_token: str
+    is_read_only: bool = False
 
 
 def hash_token(token: str) -> bytes:
@@ -117,7 +118,7 @@ def _from_bearer(session: Session, token: str, now: datetime) -> Login | None:
     api_token, person = row
     if api_token.last_used_at is None or api_token.last_used_at < now - TOUCH_EVERY:
         api_token.last_used_at = now
-    return Login(person, None, "")
+    return Login(person, None, "", is_read_only="read" in api_token.scopes)
 
 
 def find_login(request: Request, session: SessionDep) -> Login | None:
@@ -128,6 +129,8 @@ def find_login(request: Request, session: SessionDep) -> Login | None:
         login = _from_bearer(session, credentials.strip(), utc_now())
         if login is None:
             raise Unauthenticated("This API token is unknown, expired or revoked.")
+        if login.is_read_only and request.method not in ("GET", "HEAD", "OPTIONS"):
+            raise Forbidden("This API token may read only. Make one that may write.")
     elif token := request.cookies.get(cookie_name()):
         login = _from_cookie(session, token, utc_now())
     request.state.login = login

@@ -1,0 +1,120 @@
+"""The guidelines: read by every member, written by staff, never edited but followed."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, DomainError, Invalid, NotFound
+from app.markdown import render_markdown
+from app.projects.difference import differences
+from app.projects.forms import GuidelinesForm
+from app.projects.queries import current_guidelines, guideline_versions
+from app.projects.service import add_guideline_version, check_guidelines
+from app.web.access import Access, MemberAccess, StaffAccess
+from app.web.dependencies import SessionDep
+from app.web.redirects import redirect
+from app.web.templating import render
+
+router = APIRouter(prefix="/projects/{slug}/guidelines")
+
+
+def _read_page(
+    request: Request, session: Session, access: Access, number: int | None, view: str = "text"
+) -> Response:
+    versions = guideline_versions(session, access.project.id)
+    shown = next((row for row in versions if number in (None, row[0].number)), None)
+    if number is not None and shown is None:
+        raise NotFound("The guidelines have no such version.")
+    before = next((row[0] for row in versions if shown and row[0].number < shown[0].number), None)
+    context = {
+        "access": access,
+        "versions": versions,
+        "shown": shown[0] if shown else None,
+        "author": shown[1] if shown else None,
+        "before": before,
+        "is_current": shown is None or shown[0] is versions[0][0],
+        "pieces": differences(before.markdown, shown[0].markdown)
+        if view == "changes" and before and shown
+        else None,
+    }
+    return render(request, "projects/guidelines.html", context)
+
+
+def _edit_page(
+    request: Request,
+    session: Session,
+    access: Access,
+    form: GuidelinesForm,
+    *,
+    preview: str | None = None,
+    refusal: DomainError | None = None,
+) -> Response:
+    current = current_guidelines(session, access.project.id)
+    is_overtaken = isinstance(refusal, Conflict) and current is not None
+    context = {
+        "access": access,
+        "form": form,
+        "number": current.number if current else 0,
+        "preview": preview,
+        "error": refusal.message if refusal else "",
+        "pieces": differences(current.markdown, form.markdown.replace("\r\n", "\n").strip())
+        if is_overtaken and current
+        else None,
+    }
+    status = refusal.status if refusal else 200
+    return render(request, "projects/guidelines_edit.html", context, status=status)
+
+
+@router.get("")
+def guidelines(request: Request, session: SessionDep, access: MemberAccess) -> Response:
+    return _read_page(request, session, access, None)
+
+
+@router.get("/edit")
+def edit_guidelines(request: Request, session: SessionDep, access: StaffAccess) -> Response:
+    current = current_guidelines(session, access.project.id)
+    form = GuidelinesForm(
+        markdown=current.markdown if current else "", after=current.number if current else 0
+    )
+    return _edit_page(request, session, access, form)
+
+
+@router.post("")
+def save_guidelines(
+    request: Request,
+    session: SessionDep,
+    access: StaffAccess,
+    form: Annotated[GuidelinesForm, Form()],
+) -> Response:
+    try:
+        if form.action == "preview":
+            check_guidelines(form.markdown)
+            html = render_markdown(form.markdown.replace("\r\n", "\n"))
+            return _edit_page(request, session, access, form, preview=html)
+        version = add_guideline_version(
+            session,
+            access.project,
+            markdown=form.markdown,
+            change_note=form.change_note,
+            created_by=access.person.id,
+            after=form.after,
+        )
+    except (Invalid, Conflict) as refusal:
+        return _edit_page(request, session, access, form, refusal=refusal)
+    return redirect(
+        f"/projects/{access.project.slug}/guidelines",
+        notice=f"Version {version.number} holds from now on. Earlier answers keep theirs.",
+    )
+
+
+@router.get("/{number}")
+def one_version(
+    request: Request, session: SessionDep, access: MemberAccess, number: int
+) -> Response:
+    return _read_page(request, session, access, number)
+
+
+@router.get("/{number}/changes")
+def changes(request: Request, session: SessionDep, access: MemberAccess, number: int) -> Response:
+    return _read_page(request, session, access, number, "changes")
