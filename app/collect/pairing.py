@@ -1,6 +1,12 @@
-"""Which completions of a prompt meet, and which of two is A. Pure functions of hashes."""
+"""Which completions meet, which is A, which is shown on the left, and by what chance a pair is asked.
+
+Pure functions of hashes and chances: no SQL, no HTTP.
+"""
 
 import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
 
@@ -8,6 +14,12 @@ Couple = tuple[int, int]
 
 ALL_MEET_UP_TO = 4
 PAIRS_EACH = 3
+
+LOWEST, HIGHEST = 1, 8
+LEAST_UNIFORM = 0.25
+
+# By the names of app.tables.collect.Draw. Overlap, gold, retest and audit find their shares here.
+DEFAULT_SHARES = {"uniform": LEAST_UNIFORM, "priority": 1 - LEAST_UNIFORM}
 
 
 def couples_of(n: int, seed: bytes) -> list[Couple]:
@@ -46,6 +58,62 @@ def comes_first(prompt_hash: bytes, one: bytes, other: bytes) -> bool:
     low, high = sorted((one, other))
     is_low_first = bool(sha256(prompt_hash + low + high).digest()[0] & 1)
     return is_low_first == (one == low)
+
+
+def is_flipped(annotator_id: uuid.UUID, pair_id: uuid.UUID, seed: int) -> bool:
+    """Whether this annotator sees B on the left: a coin that falls the same way on each look.
+
+    The claim throws the same coin in SQL; a test holds the two together.
+    """
+    coin = seed.to_bytes(8, "big") + annotator_id.bytes + pair_id.bytes
+    return bool(sha256(coin).digest()[0] & 1)
+
+
+def is_rating(value: object) -> bool:
+    """Whether `value` is one of the eight ratings; True and 4.0 are not."""
+    return type(value) is int and LOWEST <= value <= HIGHEST
+
+
+def canonical(rating_shown: int, is_flipped: bool) -> int:
+    """The rating in the frame of A and B, of one given to left (1) against right (8).
+
+    Raises ValueError unless it is a whole number from 1 to 8.
+    """
+    if not is_rating(rating_shown):
+        raise ValueError(f"a rating is a whole number from 1 to 8, not {rating_shown!r}")
+    return LOWEST + HIGHEST - rating_shown if is_flipped else rating_shown
+
+
+def shown(rating: int, is_flipped: bool) -> int:
+    """The rating as the annotator saw it: `canonical` is its own inverse."""
+    return canonical(rating, is_flipped)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The part of the mixture that chooses the next fresh pair, and the chance that it had."""
+
+    name: str
+    probability: float
+
+
+def draw(chance: float, shares: Mapping[str, float] = DEFAULT_SHARES) -> Drawn:
+    """Which part of the queue's mixture `chance`, uniform on [0, 1), falls on.
+
+    Raises ValueError where the shares do not add up to 1, or leave the uniform part, on which
+    honest estimates rest, less than a quarter.
+    """
+    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
+        raise ValueError("the shares of a mixture are chances that add up to 1")
+    if shares.get("uniform", 0.0) < LEAST_UNIFORM:
+        raise ValueError(f"at least {LEAST_UNIFORM:.0%} of a mixture is drawn uniformly")
+    reached = 0.0
+    parts = [(name, share) for name, share in shares.items() if share > 0]
+    for name, share in parts:
+        reached += share
+        if chance < reached:
+            return Drawn(name, share)
+    return Drawn(*parts[-1])
 
 
 def _ordered(one: int, other: int) -> Couple:

@@ -93,6 +93,13 @@ class Pair(Base):
             "id",
             postgresql_where=text("n_taken = 0 and is_open and not is_gold"),
         ),
+        # Ids are random, so the first one after a random point is a uniform draw.
+        Index(
+            "ix_pair_uniform",
+            "project_id",
+            "id",
+            postgresql_where=text("n_taken = 0 and is_open and not is_gold"),
+        ),
         Index(
             "ix_pair_front",
             "project_id",
@@ -153,6 +160,12 @@ class Assignment(Base):
             postgresql_where=text("state = 'leased'"),
         ),
         Index("ix_assignment_annotator_pair", "annotator_id", "pair_id"),
+        Index(
+            "ix_assignment_expired",
+            "annotator_id",
+            "project_id",
+            postgresql_where=text("state = 'expired'"),
+        ),
     )
 
     id: Mapped[Id]

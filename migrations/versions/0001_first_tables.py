@@ -888,6 +888,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("n_taken = 0 and is_open and not is_gold"),
     )
     op.create_index(
+        "ix_pair_uniform",
+        "pair",
+        ["project_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("n_taken = 0 and is_open and not is_gold"),
+    )
+    op.create_index(
         "ix_pair_front",
         "pair",
         ["project_id", sa.literal_column("n_taken DESC"), sa.literal_column("priority DESC"), "id"],
@@ -970,6 +977,13 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_assignment_annotator_pair", "assignment", ["annotator_id", "pair_id"], unique=False
+    )
+    op.create_index(
+        "ix_assignment_expired",
+        "assignment",
+        ["annotator_id", "project_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'expired'"),
     )
     op.create_index(
         "ix_assignment_lease_until",
@@ -1191,6 +1205,11 @@ def downgrade() -> None:
         postgresql_where=sa.text("state = 'leased'"),
     )
     op.drop_index(
+        "ix_assignment_expired",
+        table_name="assignment",
+        postgresql_where=sa.text("state = 'expired'"),
+    )
+    op.drop_index(
         "ix_assignment_lease_until",
         table_name="assignment",
         postgresql_where=sa.text("state = 'leased'"),
@@ -1200,6 +1219,11 @@ def downgrade() -> None:
     op.drop_index("ix_pair_prompt_id", table_name="pair")
     op.drop_index(
         "ix_pair_gold", table_name="pair", postgresql_where=sa.text("is_gold and is_open")
+    )
+    op.drop_index(
+        "ix_pair_uniform",
+        table_name="pair",
+        postgresql_where=sa.text("n_taken = 0 and is_open and not is_gold"),
     )
     op.drop_index(
         "ix_pair_front",
