@@ -205,7 +205,7 @@ def _reason(detail: ErrorDetails) -> str:
         return "must be a text or an object"
     if detail["type"] in ("string_too_long", "too_long") and isinstance(given, str):
         return f"has {len(str(given)):,} characters, and the limit is {context['max_length']}"
-    if detail["type"] in ("too_long", "too_short") and detail["loc"][-2:-1] == ("pairs",):
+    if detail["loc"][0] == "pairs" and len(detail["loc"]) > 1:
         return "must be a list of two completion numbers"
     return KINDS.get(detail["type"], detail["msg"][:1].lower() + detail["msg"][1:])
 
@@ -213,7 +213,8 @@ def _reason(detail: ErrorDetails) -> str:
 def refusal(error: ValidationError, line: int | None = None) -> Invalid:
     """The first thing that was wrong with a prompt, as a sentence that names line and field."""
     first = error.errors(include_url=False)[0]
-    return refuse(path_of(first["loc"]).replace("messages", "prompt", 1), _reason(first), line)
+    location = first["loc"][:2] if first["loc"][0] == "pairs" else first["loc"]
+    return refuse(path_of(location).replace("messages", "prompt", 1), _reason(first), line)
 
 
 def refuse(field: str, reason: str, line: int | None = None) -> Invalid:
