@@ -246,6 +246,14 @@ def install_stop_handler() -> None:
     signal.signal(signal.SIGTERM, ask)
 
 
-def stop_requested() -> bool:
-    """Whether this run should save a checkpoint at this step boundary and raise `Stopped`."""
-    return _stop["requested"]
+def stop_requested(runtime: Runtime | None = None) -> bool:
+    """Whether this run should save a checkpoint at this step boundary and raise `Stopped`.
+
+    With `runtime`, all processes give one answer: one that stopped alone would leave the others
+    waiting for its gradients.
+    """
+    import torch
+
+    if runtime is None or runtime.world_size == 1:
+        return _stop["requested"]
+    return bool(all_reduce_sum(torch.tensor(float(_stop["requested"])), runtime) > 0)

@@ -120,7 +120,7 @@ def train(
         step += 1
         progress.metrics(step, {**figures, "learning_rate": rate, "gradient_norm": float(norm)})
         progress.advance(step, len(plan), "Training the reward model")
-        is_stopping = stop_requested()
+        is_stopping = stop_requested(runtime)
         if step % configuration.checkpoint_every == 0 or step == len(plan) or is_stopping:
             save(step)
         if is_stopping and step < len(plan):
