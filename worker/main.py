@@ -17,6 +17,7 @@ COMMANDS = {
     "reward": ("worker.reward.command", "reward"),
     "policy": ("worker.policy.command", "policy"),
     "sample": ("worker.policy.command", "sample"),
+    "select": ("worker.select.command", "select"),
     "demo": ("worker.demo.command", "demo"),
 }
 KILLED_BY_SIGTERM = 143

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Exists, exists, func, select
 from sqlalchemy.orm import Session
 
+from app.datasets.queries import count_unfrozen, is_counted
 from app.jobs import find_unfinished, live_workers
 from app.loop.steps import STEP_OF
 from app.tables.collect import Comparison, Completion, Pair, Prompt
@@ -78,7 +79,7 @@ class Facts:
     has_completions: bool
     n_pairs_open: int
     n_comparisons: int
-    # Answered since the newest preference set was frozen.
+    # Counted answers that the newest preference set does not hold.
     n_new_comparisons: int
     # Answered since the live policy was last sampled.
     n_comparisons_since_sampling: int
@@ -108,7 +109,6 @@ def read_facts(session: Session, project: Project) -> Facts:
     policy = _live_policy(session, project)
     latest = _latest_set(session, project)
     use = _latest_use(session, reward)
-    frozen_at = latest.created_at if latest else None
     sampled_at = policy.sampled_at if policy else None
     return Facts(
         is_automatic=project.is_loop_automatic and not project.is_archived,
@@ -119,7 +119,7 @@ def read_facts(session: Session, project: Project) -> Facts:
         has_completions=_has(session, exists().where(Completion.project_id == project.id)),
         n_pairs_open=count_open_pairs(session, project.id),
         n_comparisons=_count_comparisons(session, project, None),
-        n_new_comparisons=_count_comparisons(session, project, frozen_at),
+        n_new_comparisons=count_unfrozen(session, project.id),
         n_comparisons_since_sampling=_count_comparisons(session, project, sampled_at),
         latest_set=Numbered(latest.id, latest.number) if latest else None,
         live_reward=Numbered(reward.id, reward.number) if reward else None,
@@ -155,7 +155,13 @@ def _has(session: Session, condition: Exists) -> bool:
 
 
 def _count_comparisons(session: Session, project: Project, since: datetime | None) -> int:
-    query = select(func.count()).where(Comparison.project_id == project.id)
+    """Answers that a freeze would count, or those of them given after a time."""
+    query = (
+        select(func.count())
+        .select_from(Comparison)
+        .join(Pair, Pair.id == Comparison.pair_id)
+        .where(Comparison.project_id == project.id, is_counted())
+    )
     if since is not None:
         query = query.where(Comparison.created_at > since)
     return session.scalars(query).one()

@@ -1,0 +1,232 @@
+"""One claimed job from its first file to its last row, under a heartbeat."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app import jobs, runs
+from app.db import get_engine, session_scope
+from app.errors import DomainError
+from app.jobs import Claim, LostLease, Orders
+from worker import stages
+from worker.child import Child, Heard
+from worker.errors import TrainerError
+from worker.stages import Stage
+
+logger = logging.getLogger("prefloop.worker")
+Answer = TypeVar("Answer")
+OUR_MISTAKE = (
+    "Prefloop made a mistake while it worked on this: {error}. The worker's log says more. "
+    "Try again; nothing saved before was touched."
+)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a worker does what, in seconds."""
+
+    heartbeat: float = 2.0
+    lease: float = jobs.LEASE.total_seconds()
+    idle: float = 1.0
+    seen_every: float = 20.0
+    # From SIGTERM to the child until it is killed; the worker itself has 15 s in all.
+    grace: float = 10.0
+    longest_retry: float = 5.0
+
+
+class Employer(Protocol):
+    """What a duty needs of its worker."""
+
+    pace: Pace
+    is_stopping: bool
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def be_seen(self) -> None: ...
+
+
+class _Cancelled(Exception):
+    """A person stopped the job."""
+
+
+class _HandedBack(Exception):
+    """The worker is stopping: someone else goes on."""
+
+
+def is_server_away(error: SQLAlchemyError) -> bool:
+    """Whether the server cannot be reached or asks us to come again, rather than we being wrong."""
+    is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+    return is_cut or isinstance(error, OperationalError)
+
+
+class Duty:
+    """A claim and the stage that serves it. `do` ends the job one way or another, or leaves it
+    to whoever holds its newer token."""
+
+    def __init__(self, worker: Employer, job: Claim, stage: Stage) -> None:
+        self.worker, self.job, self.stage = worker, job, stage
+        self._heard = Heard()
+        self._unsent: list[runs.Metric] = []
+        self._retry_in = worker.pace.heartbeat
+
+    def do(self) -> None:
+        """Prepare, run, verify, publish. Raises SQLAlchemyError only when told to stop without a
+        database: the lease then runs out by itself."""
+        try:
+            self._work()
+        except LostLease as lost:
+            logger.warning("Job %s: %s", self.job.id, lost.message)
+        except _Cancelled:
+            self._conclude(stages.end_cancelled)
+        except _HandedBack:
+            self._conclude(stages.hand_back)
+        except DomainError as error:
+            self._fail(error.message)
+        except SQLAlchemyError as error:
+            if is_server_away(error):
+                raise
+            self._fail_by_mistake(error)
+        except Exception as error:
+            self._fail_by_mistake(error)
+
+    def _work(self) -> None:
+        folder = stages.job_folder(self.job)
+        argv = self._while_beating(lambda: self._prepare(folder))
+        report = self._run_child(argv, folder)
+        outcome = self._while_beating(lambda: self.stage.collect(folder, report))
+        self._in_database(lambda session: self.stage.publish(session, self.job, folder, outcome))
+        logger.info("Job %s: finished.", self.job.id)
+
+    def _prepare(self, folder: Path) -> list[str]:
+        with session_scope() as session:
+            return self.stage.prepare(session, self.job, folder)
+
+    def _run_child(self, argv: list[str], folder: Path) -> dict[str, Any]:
+        """The child's report. Raises TrainerError with the reason when there is none."""
+        if self.worker.is_stopping:
+            raise _HandedBack
+        child = Child(argv, folder, self.worker.wake)
+        self._heard = child.heard
+        try:
+            while not child.has_ended():
+                self.worker.sleep(self._retry_in)
+                self._react(child)
+            status = child.finish()
+        finally:
+            child.kill()
+            child.finish()
+        self._beat()
+        if status == 0 and child.heard.result is not None:
+            return child.heard.result
+        if self.worker.is_stopping and not child.heard.error:
+            raise _HandedBack
+        raise TrainerError(child.obituary(status))
+
+    def _react(self, child: Child) -> None:
+        if self.worker.is_stopping:
+            self._let_end(child)
+        elif self._beat() is Orders.CANCEL:
+            self._let_end(child)
+            raise _Cancelled
+
+    def _let_end(self, child: Child) -> None:
+        """Give the child its grace time to save, then kill it."""
+        child.terminate()
+        give_up_at = time.monotonic() + self.worker.pace.grace
+        while not child.has_ended() and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        child.kill()
+
+    def _beat(self) -> Orders:
+        """Renew the lease and report. Without a database, go on and try again later.
+
+        Raises LostLease. Metrics go in the same transaction, so that a lost claim writes none.
+        """
+        heard = self._heard
+        self._unsent += [
+            runs.Metric(name, step, value)
+            for step, values in heard.hand_over_metrics()
+            for name, value in values.items()
+        ]
+        try:
+            with session_scope() as session:
+                orders = self._renew(session, heard)
+        except SQLAlchemyError as error:
+            if not is_server_away(error):
+                raise
+            self._retry_later()
+            return Orders.GO_ON
+        self._unsent.clear()
+        self._retry_in = self.worker.pace.heartbeat
+        return orders
+
+    def _renew(self, session: Session, heard: Heard) -> Orders:
+        orders = jobs.heartbeat(
+            session,
+            self.job,
+            done=heard.done,
+            total=heard.total,
+            message=heard.message,
+            lease=timedelta(seconds=self.worker.pace.lease),
+        )
+        if self._unsent and self.job.run_id is not None:
+            runs.record_metrics(session, self.job.run_id, self._unsent)
+        self.worker.be_seen()
+        return orders
+
+    def _retry_later(self) -> None:
+        logger.warning("The database is away; trying again in %.1f s.", self._retry_in)
+        get_engine().dispose()
+        longest = max(self.worker.pace.longest_retry, self.worker.pace.heartbeat)
+        self._retry_in = min(2 * self._retry_in, longest)
+
+    def _while_beating(self, act: Callable[[], Answer]) -> Answer:
+        """What `act` returns, from a thread of its own while this one renews the lease."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(act)
+            future.add_done_callback(lambda _: self.worker.wake())
+            while not future.done():
+                self.worker.sleep(self._retry_in)
+                if not future.done():
+                    self._beat()
+            return future.result()
+
+    def _in_database(self, act: Callable[[Session], None]) -> None:
+        """Do `act` in one transaction, waiting for the database where it is away.
+
+        When a commit's answer was lost, the second try finds the token gone: LostLease.
+        """
+        while True:
+            try:
+                with session_scope() as session:
+                    act(session)
+                    return
+            except SQLAlchemyError as error:
+                if not is_server_away(error) or self.worker.is_stopping:
+                    raise
+                self._retry_later()
+            self.worker.sleep(self._retry_in)
+
+    def _conclude(self, how: Callable[[Session, Claim], None]) -> None:
+        try:
+            self._in_database(lambda session: how(session, self.job))
+        except LostLease as lost:
+            logger.warning("Job %s: %s", self.job.id, lost.message)
+
+    def _fail(self, error: str) -> None:
+        logger.warning("Job %s failed: %s", self.job.id, error)
+        self._conclude(lambda session, job: stages.fail(session, job, error))
+
+    def _fail_by_mistake(self, error: Exception) -> None:
+        logger.error("Job %s failed by our mistake.", self.job.id, exc_info=error)
+        self._fail(OUR_MISTAKE.format(error=f"{type(error).__name__}: {error}"[:300]))

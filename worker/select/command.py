@@ -1,0 +1,56 @@
+"""`prefloop-worker select`: which open pairs to ask people about first."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.progress import finite, make_progress
+
+MOST_ANSWERED = 2_000
+BATCH = 64
+
+
+def select(
+    *,
+    pairs: Annotated[Path, typer.Option(help="JSON lines: id, prompt, a, b.")],
+    reward_model: Annotated[str, typer.Option(help="Folder of the reward model.")],
+    out: Annotated[Path, typer.Option(help="JSON lines: id, priority, probability.")],
+    answered: Annotated[
+        Path | None, typer.Option(help="The comparisons that the reward model learnt from.")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=8)] = 1024,
+    seed: int = 0,
+    progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """Rank pairs by what an answer would teach the reward model's last layer."""
+    from worker.policy.files import read_lines
+    from worker.reward.data import read_preferences
+    from worker.runtime import end_runtime, start_runtime
+    from worker.select.rank import Ranker
+
+    voice, runtime = make_progress(progress), start_runtime(seed, device=device, threads=threads)
+    rows = [row for _, row in read_lines(pairs)]
+    known = read_preferences(answered) if answered is not None else []
+    if len(known) > MOST_ANSWERED:
+        known = random.Random(seed).sample(known, MOST_ANSWERED)  # noqa: S311 (must be seeded)
+    ranked: list[dict[str, Any]] = []
+    report: dict[str, Any] = {"n_pairs": len(rows), "n_answered": len(known)}
+    if rows:
+        ranker = Ranker(reward_model, runtime, max_length, BATCH, voice)
+        ranked, report["precision"] = ranker.rank(rows, known)
+    _write(out, ranked)
+    voice.result(report)
+    end_runtime(runtime)
+
+
+def _write(out: Path, rows: Sequence[dict[str, Any]]) -> None:
+    partial = out.with_name(f"{out.name}.part")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(finite(row)) + "\n" for row in rows)
+    partial.replace(out)

@@ -1,0 +1,73 @@
+"""Open pairs out of the database to be ranked, and their priorities back."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from app.tables.collect import Completion, Pair, Prompt
+from worker.inputs import as_line, write_once
+
+PAIRS, RANKS = "pairs.jsonl", "ranks.jsonl"
+# Enough to choose well from; scoring a million pairs would cost more than it teaches.
+MOST_PAIRS = 5_000
+ROWS_AT_ONCE = 500
+
+CompletionA = aliased(Completion, name="completion_a")
+CompletionB = aliased(Completion, name="completion_b")
+
+
+def prepare(
+    session: Session, project_id: uuid.UUID, seed: str, folder: Path, answered: Path
+) -> list[str]:
+    """Write the pairs that nobody holds; the rest of the command line."""
+    pairs = folder / PAIRS
+    write_once(pairs, lambda: _pair_lines(session, project_id, seed))
+    return [
+        *("--pairs", str(pairs), "--out", str(folder / RANKS), "--progress", "json"),
+        *(("--answered", str(answered)) if answered.is_file() else ()),
+    ]
+
+
+def publish(session: Session, project_id: uuid.UUID, folder: Path) -> int:
+    """Write the priorities to pairs that are still fresh; how many that were.
+
+    A pair that someone holds or has answered stays where it is: the claim serves those first, to
+    finish their overlap, and their order among themselves is settled.
+    """
+    ranks = {}
+    with (folder / RANKS).open(encoding="utf-8") as stream:
+        for line in stream:
+            row = json.loads(line)
+            ranks[uuid.UUID(row["id"])] = float(row["priority"])
+    fresh = session.scalars(
+        select(Pair.id)
+        .where(Pair.project_id == project_id, Pair.id.in_(ranks), *_is_fresh())
+        .order_by(Pair.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if fresh:
+        session.execute(update(Pair), [{"id": one, "priority": ranks[one]} for one in fresh])
+    return len(fresh)
+
+
+def _is_fresh() -> tuple[ColumnElement[bool], ...]:
+    return (Pair.is_open.is_(True), ~Pair.is_gold, Pair.n_taken == 0)
+
+
+def _pair_lines(session: Session, project_id: uuid.UUID, seed: str) -> Iterator[str]:
+    rows = session.execute(
+        select(Pair.id, Prompt.messages, CompletionA.text, CompletionB.text)
+        .join(Prompt, Prompt.id == Pair.prompt_id)
+        .join(CompletionA, CompletionA.id == Pair.completion_a_id)
+        .join(CompletionB, CompletionB.id == Pair.completion_b_id)
+        .where(Pair.project_id == project_id, *_is_fresh())
+        .order_by(func.md5(func.concat(Pair.id, seed)))
+        .limit(MOST_PAIRS),
+        execution_options={"yield_per": ROWS_AT_ONCE},
+    )
+    for pair_id, messages, text_a, text_b in rows:
+        yield as_line({"id": str(pair_id), "prompt": messages, "a": text_a, "b": text_b})

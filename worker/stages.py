@@ -1,0 +1,199 @@
+"""What each kind of job needs from the database, what it runs, and what it leaves there.
+
+A stage is prepared (rows become files and a command line), run by worker.child as a process that
+knows files alone, collected (the artefact is verified and hashed), and published in the one
+transaction that also ends the job.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app import jobs, runs
+from app.datasets.service import export_lines
+from app.jobs import Claim
+from app.policy import service as policies
+from app.reward import service as rewards
+from app.reward.service import Outcome
+from app.settings import get_settings
+from app.tables.datasets import PreferenceSet, Split
+from app.tables.jobs import JobKind
+from app.tables.projects import Project
+from app.tables.runs import PolicyRun, RewardRun, RunState
+from worker import sampling
+from worker.checkpoints import artefact_hash, verify
+from worker.errors import TrainerError
+from worker.inputs import demonstration_lines, options, prompt_lines, write_once
+from worker.select import pairs
+
+MODEL = "model"
+TRAINER = (sys.executable, "-m", "worker.main")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one kind of job is done.
+
+    prepare(session, job, folder): write the inputs, mark the run as running; the command line.
+    collect(folder, report): verify what the child left. Touches no database; may take long.
+    publish(session, job, folder, outcome): end the job well, with all that follows from it.
+    """
+
+    prepare: Callable[[Session, Claim, Path], list[str]]
+    collect: Callable[[Path, dict[str, Any]], Outcome]
+    publish: Callable[[Session, Claim, Path, Outcome], None]
+
+
+def job_folder(job: Claim) -> Path:
+    """The run's own folder for a job that makes a run; else one of the job's, below its run's."""
+    if job.kind in runs.MAKES_A_RUN:
+        return runs.run_folder(_run_id(job))
+    return runs.run_folder(_run_id(job)) / job.kind.value / str(job.id)
+
+
+def _run_id(job: Claim) -> Any:
+    if job.run_id is None:
+        raise TrainerError("This job names no run. It was made by an older version; start it anew.")
+    return job.run_id
+
+
+def fail(session: Session, job: Claim, error: str) -> None:
+    """End a job and its run badly. Raises LostLease."""
+    if job.kind is JobKind.REWARD:
+        rewards.fail(session, job, error)
+    elif job.kind in runs.MAKES_A_RUN:
+        policies.fail(session, job, error)
+    else:
+        jobs.fail(session, job, error)
+
+
+def end_cancelled(session: Session, job: Claim) -> None:
+    """End a job and its run because a person stopped it. Raises LostLease."""
+    jobs.end_cancelled(session, job)
+    run = runs.find_run(session, job)
+    if run is not None:
+        runs.end(run, RunState.CANCELLED)
+
+
+def hand_back(session: Session, job: Claim) -> None:
+    """Return a job and its run to the queue. Raises LostLease."""
+    jobs.hand_back(session, job)
+    run = runs.find_run(session, job)
+    if run is not None:
+        runs.wait_again(run)
+
+
+def _prepare_reward(session: Session, job: Claim, folder: Path) -> list[str]:
+    run = rewards.start(session, job)
+    frozen = session.get_one(PreferenceSet, run.preference_set_id)
+    # A set of one prompt lies on one side: then the trainer holds out what it can.
+    is_split = frozen.n_train > 0 and frozen.n_eval > 0
+    train, held_out = folder / "preferences.jsonl", folder / "eval.jsonl"
+    write_once(train, lambda: export_lines(session, frozen, Split.TRAIN if is_split else None))
+    if is_split:
+        write_once(held_out, lambda: export_lines(session, frozen, Split.EVAL))
+    return [
+        *(*TRAINER, "reward", "--preferences", str(train), *_out(folder)),
+        *(("--eval", str(held_out)) if is_split else ()),
+        *_base_model(run),
+        *options(run.configuration),
+    ]
+
+
+def _prepare_sft(session: Session, job: Claim, folder: Path) -> list[str]:
+    run = policies.start(session, job)
+    demonstrations = folder / "demonstrations.jsonl"
+    write_once(demonstrations, lambda: demonstration_lines(session, run.project_id))
+    return [
+        *(*TRAINER, "sft", "--demonstrations", str(demonstrations), *_out(folder)),
+        *_base_model(run),
+        *options(run.configuration),
+    ]
+
+
+def _prepare_policy(session: Session, job: Claim, folder: Path) -> list[str]:
+    run = policies.start(session, job)
+    prompts = folder / "prompts.jsonl"
+    write_once(prompts, lambda: prompt_lines(session, run.project_id))
+    parent = session.get_one(PolicyRun, run.parent_id)
+    reference = session.get_one(PolicyRun, run.reference_id)
+    reward = session.get_one(RewardRun, run.reward_run_id)
+    return [
+        *(*TRAINER, "policy", "--prompts", str(prompts), *_out(folder)),
+        *("--policy", runs.artefact_path(parent), "--reference", runs.artefact_path(reference)),
+        *("--reward-model", runs.artefact_path(reward)),
+        *options(run.configuration),
+    ]
+
+
+def _out(folder: Path) -> tuple[str, ...]:
+    return ("--out", str(folder / MODEL), "--progress", "json")
+
+
+def _base_model(run: RewardRun | PolicyRun) -> tuple[str, ...]:
+    models = get_settings().models_folder / str(run.project_id)
+    return ("--base-model", run.base_model, "--models-folder", str(models))
+
+
+def _collect_model(folder: Path, report: dict[str, Any]) -> Outcome:
+    """The artefact of a run. Raises TrainerError when it is not what its manifest promises."""
+    artefact = folder / MODEL
+    problems = verify(artefact)
+    if problems:
+        raise TrainerError(
+            f"The trainer's artefact is damaged and was not published: {problems[0]} Try again."
+        )
+    name = artefact.relative_to(get_settings().runs_folder).as_posix()
+    return Outcome(name, artefact_hash(artefact), report)
+
+
+def _collect_nothing(folder: Path, report: dict[str, Any]) -> Outcome:  # noqa: ARG001
+    return Outcome("", "", report)
+
+
+def _publish_reward(session: Session, job: Claim, folder: Path, outcome: Outcome) -> None:  # noqa: ARG001
+    rewards.publish(session, job, outcome)
+
+
+def _publish_policy(session: Session, job: Claim, folder: Path, outcome: Outcome) -> None:  # noqa: ARG001
+    policies.publish(session, job, outcome)
+
+
+def _prepare_sample(session: Session, job: Claim, folder: Path) -> list[str]:
+    project = session.get_one(Project, job.project_id)
+    run = session.get_one(PolicyRun, job.run_id)
+    arguments = sampling.prepare(session, project, str(job.id), folder)
+    return [*TRAINER, "sample", "--model", runs.artefact_path(run), *arguments]
+
+
+def _publish_sample(session: Session, job: Claim, folder: Path, outcome: Outcome) -> None:  # noqa: ARG001
+    jobs.finish(session, job)
+    run = session.get_one(PolicyRun, job.run_id)
+    project = session.get_one(Project, job.project_id)
+    sampling.publish(session, project, run.id, folder)
+    policies.mark_sampled(session, run)
+
+
+def _prepare_select(session: Session, job: Claim, folder: Path) -> list[str]:
+    run = session.get_one(RewardRun, job.run_id)
+    answered = runs.run_folder(run.id) / "preferences.jsonl"
+    arguments = pairs.prepare(session, job.project_id, str(job.id), folder, answered)
+    return [*TRAINER, "select", "--reward-model", runs.artefact_path(run), *arguments]
+
+
+def _publish_select(session: Session, job: Claim, folder: Path, outcome: Outcome) -> None:  # noqa: ARG001
+    jobs.finish(session, job)
+    pairs.publish(session, job.project_id, folder)
+
+
+STAGES: dict[JobKind, Stage] = {
+    JobKind.SFT: Stage(_prepare_sft, _collect_model, _publish_policy),
+    JobKind.REWARD: Stage(_prepare_reward, _collect_model, _publish_reward),
+    JobKind.POLICY: Stage(_prepare_policy, _collect_model, _publish_policy),
+    JobKind.SAMPLE: Stage(_prepare_sample, _collect_nothing, _publish_sample),
+    JobKind.SELECT: Stage(_prepare_select, _collect_nothing, _publish_select),
+}
