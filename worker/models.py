@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
+
 from worker.errors import ModelNotFound, TrainerError
 from worker.runtime import quiet_libraries
 from worker.tiny import make_tiny
@@ -112,10 +114,7 @@ def load_reward_model(name: str, runtime: "Runtime", tokenizer: Any) -> Any:
 
 def render_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a prompt, up to where the assistant begins to write; [prompt length]."""
-    text = tokenizer.apply_chat_template(
-        _harmless(tokenizer, messages), tokenize=False, add_generation_prompt=True
-    )
-    return _encode(tokenizer, text)
+    return _encode(tokenizer, _render(tokenizer, messages, is_open=True))
 
 
 def encode_completion(tokenizer: Any, text: str, *, is_finished: bool = True) -> list[int]:
@@ -129,7 +128,7 @@ def encode_completion(tokenizer: Any, text: str, *, is_finished: bool = True) ->
 
 def render_conversation(tokenizer: Any, messages: Sequence[Message]) -> str:
     """A prompt with its completion as the text a reward model reads."""
-    return str(tokenizer.apply_chat_template(_harmless(tokenizer, messages), tokenize=False))
+    return _render(tokenizer, messages, is_open=False)
 
 
 def encode_conversation(
@@ -146,6 +145,20 @@ def encode_conversation(
     if ids[0] == tokenizer.cls_token_id:
         return [ids[0], *ids[len(ids) - max_length + 1 :]], True
     return ids[len(ids) - max_length :], True
+
+
+def _render(tokenizer: Any, messages: Sequence[Message], *, is_open: bool) -> str:
+    try:
+        text = tokenizer.apply_chat_template(
+            _harmless(tokenizer, messages), tokenize=False, add_generation_prompt=is_open
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise TrainerError(
+            f"The base model's chat template refuses a conversation of {roles}: {error}. Choose "
+            "another base model, or prompts of the form that it takes."
+        ) from error
+    return str(text)
 
 
 def _harmless(tokenizer: Any, messages: Sequence[Message]) -> list[Message]:

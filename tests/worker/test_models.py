@@ -53,6 +53,13 @@ def test_text_that_looks_like_a_control_token_is_not_read_as_one(tmp_path: Path)
     assert ids.count(tokenizer.convert_tokens_to_ids("<assistant>")) == 1
 
 
+def test_a_conversation_that_the_chat_template_refuses_is_a_sentence(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(make_tiny(WORDS, tmp_path / "tiny")))
+    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(TrainerError, match="refuses a conversation of system: System role"):
+        render_prompt(tokenizer, [{"role": "system", "content": "be kind"}])
+
+
 def test_the_tiny_model_is_small_the_same_for_a_seed_and_built_once(tmp_path: Path) -> None:
     folder = make_tiny(WORDS, tmp_path / "a", seed=4)
     model = load_policy(str(folder), start_runtime(0, "cpu"))
