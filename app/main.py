@@ -7,8 +7,14 @@ from sqlalchemy import text
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.accounts import routes as accounts_pages
+from app.loop import api as loop_api
+from app.loop import routes as loop_pages
+from app.policy import api as policy_api
+from app.policy import routes as policy_pages
 from app.projects import api as projects_api
 from app.projects import routes as projects_pages
+from app.reward import api as reward_api
+from app.reward import routes as reward_pages
 from app.settings import get_settings
 from app.web.csrf import check_csrf
 from app.web.dependencies import SessionDep
@@ -46,3 +52,5 @@ def include_routers(app: FastAPI) -> None:
     app.include_router(accounts_pages.router)
     app.include_router(projects_pages.router)
     app.include_router(projects_api.router)
+    for slice_ in (loop_pages, loop_api, reward_pages, reward_api, policy_pages, policy_api):
+        app.include_router(slice_.router)

@@ -1,0 +1,86 @@
+"""Reward runs as JSON and CSV, for scripts with a bearer token."""
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from app.reward import figures, queries
+from app.reward.artefacts import as_csv
+from app.reward.queries import Curve
+from app.tables.runs import RewardRun
+from app.web.access import StaffAccess
+from app.web.dependencies import SessionDep
+
+router = APIRouter(prefix="/api/v1")
+
+BASE = "/projects/{slug}/reward-runs"
+
+
+@router.get(BASE)
+def list_runs(access: StaffAccess, session: SessionDep) -> list[dict[str, Any]]:
+    return [as_json(run) for run in queries.list_reward_runs(session, access.project.id)]
+
+
+@router.get(BASE + ".csv")
+def list_runs_as_csv(access: StaffAccess, session: SessionDep) -> Response:
+    runs = queries.list_reward_runs(session, access.project.id)
+    head = ["number", "state", "n_train", "n_eval", "accuracy", "longer_wins", "log_loss", "ece"]
+    rows = [
+        [
+            *(run.number, run.state.value, run.n_train, figures.n_held_out(run), run.accuracy),
+            *(figures.held_out(run).get("longer_wins"), run.log_loss, run.ece),
+        ]
+        for run in reversed(runs)
+    ]
+    return csv_response(as_csv(head, rows), "reward-runs.csv")
+
+
+@router.get(BASE + "/{run_id}")
+def show_run(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> dict[str, Any]:
+    run = queries.find_reward_run(session, access.project.id, run_id)
+    metrics = queries.read_metrics(session, run.id)
+    return {**as_json(run), "configuration": run.configuration, "report": run.report,
+            "metrics": metrics_as_json(metrics)}  # fmt: skip
+
+
+@router.get(BASE + "/{run_id}/metrics.csv")
+def show_metrics(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> Response:
+    run = queries.find_reward_run(session, access.project.id, run_id)
+    text = metrics_as_csv(queries.read_metrics(session, run.id))
+    return csv_response(text, f"reward-run-{run.number}.csv")
+
+
+def as_json(run: RewardRun) -> dict[str, Any]:
+    """A run without its report; times are ISO 8601 in UTC."""
+    names = ("number", "base_model", "is_live", "artefact", "artefact_hash", "code_commit",
+             "error", "n_train", "n_eval", "accuracy", "log_loss", "ece", "created_at",
+             "started_at", "finished_at")  # fmt: skip
+    return {
+        "id": str(run.id),
+        "state": run.state.value,
+        "objective": run.objective.value,
+        "preference_set_id": str(run.preference_set_id),
+        **{name: getattr(run, name) for name in names},
+    }
+
+
+def metrics_as_json(metrics: dict[str, Curve]) -> dict[str, list[dict[str, float | None]]]:
+    return {
+        name: [{"step": step, "value": value} for step, value in curve]
+        for name, curve in metrics.items()
+    }
+
+
+def metrics_as_csv(metrics: dict[str, Curve]) -> str:
+    """One row a step, one column a metric; a gap is an empty cell."""
+    names = sorted(metrics)
+    values = {name: dict(metrics[name]) for name in names}
+    steps = sorted({step for curve in values.values() for step in curve})
+    return as_csv(["step", *names], [[s, *(values[n].get(s) for n in names)] for s in steps])
+
+
+def csv_response(text: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

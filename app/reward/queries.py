@@ -1,0 +1,119 @@
+"""What is known of reward runs: rows, metrics by step, the job behind a run, who used it."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.tables.datasets import PreferenceSet
+from app.tables.jobs import Job
+from app.tables.runs import PolicyRun, RewardRun, RunMetric, RunState
+
+Curve = list[tuple[float, float | None]]
+RATE_OVER = 20  # steps
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When the last steps of a run were reported: enough to say when it may end."""
+
+    n_steps: int
+    first_at: datetime
+    last_at: datetime
+
+    def seconds_a_step(self) -> float | None:
+        """None until two steps are known."""
+        if self.n_steps < 2:
+            return None
+        return (self.last_at - self.first_at).total_seconds() / (self.n_steps - 1)
+
+
+def list_reward_runs(
+    session: Session, project_id: uuid.UUID, limit: int = 200
+) -> Sequence[RewardRun]:
+    """Reward runs of a project, newest first."""
+    return session.scalars(
+        select(RewardRun)
+        .where(RewardRun.project_id == project_id)
+        .order_by(RewardRun.number.desc())
+        .limit(limit)
+    ).all()
+
+
+def find_reward_run(session: Session, project_id: uuid.UUID, run_id: uuid.UUID) -> RewardRun:
+    """Raises NotFound for a run of another project as for none."""
+    run = session.get(RewardRun, run_id)
+    if run is None or run.project_id != project_id:
+        raise NotFound("This project has no such reward run.")
+    return run
+
+
+def find_set(session: Session, run: RewardRun) -> PreferenceSet:
+    found = session.get(PreferenceSet, run.preference_set_id)
+    if found is None:
+        raise NotFound("The preference set of this run is gone.")
+    return found
+
+
+def read_metrics(session: Session, run_id: uuid.UUID) -> dict[str, Curve]:
+    """(step, value) by metric name, steps ascending; a value that was not a number is None."""
+    rows = session.execute(
+        select(RunMetric.name, RunMetric.step, RunMetric.value)
+        .where(RunMetric.run_id == run_id)
+        .order_by(RunMetric.name, RunMetric.step)
+    )
+    curves: dict[str, Curve] = {}
+    for name, step, value in rows:
+        curves.setdefault(name, []).append((step, value))
+    return curves
+
+
+def read_pace(session: Session, run_id: uuid.UUID) -> Pace | None:
+    """When the newest steps of a run were reported; None before the first."""
+    last = (
+        select(RunMetric.step, func.max(RunMetric.at).label("at"))
+        .where(RunMetric.run_id == run_id)
+        .group_by(RunMetric.step)
+        .order_by(RunMetric.step.desc())
+        .limit(RATE_OVER)
+        .subquery()
+    )
+    n, first, final = session.execute(
+        select(func.count(), func.min(last.c.at), func.max(last.c.at))
+    ).one()
+    return Pace(n, first, final) if n else None
+
+
+def find_job(session: Session, run_id: uuid.UUID) -> Job | None:
+    """The newest job that served a run."""
+    return session.scalar(
+        select(Job).where(Job.run_id == run_id).order_by(Job.created_at.desc()).limit(1)
+    )
+
+
+def list_uses(session: Session, run_id: uuid.UUID) -> Sequence[PolicyRun]:
+    """Policy runs that were optimised against a reward run, newest first."""
+    return session.scalars(
+        select(PolicyRun)
+        .where(PolicyRun.reward_run_id == run_id)
+        .order_by(PolicyRun.number.desc())
+        .limit(50)
+    ).all()
+
+
+def list_comparable(session: Session, run: RewardRun) -> Sequence[RewardRun]:
+    """Other finished reward runs of the project, newest first."""
+    return session.scalars(
+        select(RewardRun)
+        .where(
+            RewardRun.project_id == run.project_id,
+            RewardRun.id != run.id,
+            RewardRun.state == RunState.FINISHED,
+        )
+        .order_by(RewardRun.number.desc())
+        .limit(50)
+    ).all()
