@@ -9,10 +9,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, inspect, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Forbidden, Unauthenticated
@@ -121,6 +122,11 @@ def _from_bearer(session: Session, token: str, now: datetime) -> Login | None:
     return Login(person, None, "", is_read_only="read" in api_token.scopes)
 
 
+def _visitor(person: Person) -> SimpleNamespace:
+    """The person's columns for templates: a rollback cannot take them from an error page."""
+    return SimpleNamespace(**{c.key: getattr(person, c.key) for c in inspect(Person).columns})
+
+
 def find_login(request: Request, session: SessionDep) -> Login | None:
     """The login of this request, or None; remembered on the request for templates and handlers."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
@@ -134,6 +140,7 @@ def find_login(request: Request, session: SessionDep) -> Login | None:
     elif token := request.cookies.get(cookie_name()):
         login = _from_cookie(session, token, utc_now())
     request.state.login = login
+    request.state.visitor = _visitor(login.person) if login else None
     return login
 
 

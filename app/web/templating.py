@@ -109,7 +109,7 @@ def render(
         "request": request,
         "nonce": state.nonce,
         "path": request.url.path,
-        "person": login.person if login else None,
+        "person": state.visitor if login else None,
         "csrf_token": login.csrf_token if login else "",
         "notice": notice,
         **(context or {}),
