@@ -20,7 +20,7 @@ def main() -> None:
     def children(url: str) -> list[Child]:
         env = {"DATABASE_URL": url, "PORT": port}
         return [
-            Child(name, (sys.executable, *json.loads(argv)), env, Path(folder) / f"{name}.log", 2)
+            Child(name, (sys.executable, *json.loads(argv)), env, Path(folder) / f"{name}.log", 30)
             for name, argv in zip(programs[::2], programs[1::2], strict=True)
         ]
 

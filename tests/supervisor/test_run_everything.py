@@ -21,6 +21,16 @@ HERE = Path(__file__).parent
 WEB = ["web server", json.dumps([str(HERE / "small_web.py")])]
 WAITS = ["worker", json.dumps(["-c", "import time; time.sleep(600)"])]
 CRASHES = ["worker", json.dumps(["-c", "raise SystemExit('no work left')"])]
+STUBBORN = [
+    "worker",
+    json.dumps(
+        [
+            "-c",
+            "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+            "print('ready', flush=True); time.sleep(600)",
+        ]
+    ),
+]
 NOTES_WHO_IS_LEFT = """
 import os, pathlib, signal, socket, sys, time
 folder = pathlib.Path(sys.argv[1])
@@ -104,6 +114,19 @@ def test_kill_9_of_the_supervisor_leaves_nothing_running(tmp_path: Path, port: i
         assert eventually(lambda: processes_on(tmp_path) == [])
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_kills_what_does_not_end(tmp_path: Path, port: int) -> None:
+    with supervisor(tmp_path, port, *WEB, *STUBBORN) as process:
+        read_until(process, "Ctrl-C stops it")
+        log = tmp_path / "worker.log"
+        assert eventually(lambda: log.exists() and "ready" in log.read_text())
+        process.send_signal(signal.SIGINT)
+        read_until(process, "a second Ctrl-C kills")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    assert processes_on(tmp_path) == []
 
 
 @pytest.mark.slow
