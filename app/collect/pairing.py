@@ -1,4 +1,4 @@
-"""Which completions meet, which is A, which is shown on the left, and by what chance a pair is asked.
+"""Which completions meet, which is A, which is shown left, and by what chance a pair is asked.
 
 Pure functions of hashes and chances: no SQL, no HTTP.
 """

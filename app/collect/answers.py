@@ -1,0 +1,204 @@
+"""What annotators say: recorded once, changed with every version kept, never thrown away."""
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.collect.flagging import (
+    Answers,
+    FlagIn,
+    add_flags,
+    check_flags,
+    read_flags,
+    write_flags,
+)
+from app.collect.leases import check_text, end, own_assignment
+from app.collect.pairing import is_rating
+from app.collect.queries import one_at_a_time, take_room
+from app.errors import Conflict, Invalid, NotFound
+from app.tables.base import utc_now
+from app.tables.collect import Assignment, AssignmentState, Comparison, ComparisonRevision
+from app.tables.projects import GuidelineVersion
+
+LONGEST_COMMENT = 10_000
+LONGEST_SECONDS = 86_400
+
+
+def record_comparison(
+    session: Session,
+    *,
+    assignment_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    rating: int,
+    seconds: float,
+    idempotency_key: str,
+    flags: Sequence[FlagIn] = (),
+    comment: str = "",
+    is_about_equal: bool = False,
+    is_both_bad: bool = False,
+) -> Comparison:
+    """Write the annotator's answer and end the assignment. `rating` is canonical, 1 to 8.
+
+    Sent again (a double click, a lost connection) the same answer gives the same row. After the
+    lease has run out it counts if there is room, and is kept as surplus if not. Raises NotFound,
+    Forbidden, Conflict (another answer was given before; the pair was skipped) or Invalid.
+    """
+    one_at_a_time(session, annotator_id)
+    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    _check_answer(rating, comment, idempotency_key, seconds)
+    answers = check_flags(session, assignment.project_id, flags)
+    said = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
+    if assignment.state is AssignmentState.DONE:
+        return _same_again(session, assignment, said)
+    if assignment.state is AssignmentState.SKIPPED:
+        raise Conflict("You skipped this pair, so it went to others. Reload the page for the next.")
+    is_late = assignment.state is AssignmentState.EXPIRED
+    comparison = Comparison(
+        project_id=assignment.project_id,
+        assignment_id=assignment.id,
+        pair_id=assignment.pair_id,
+        annotator_id=annotator_id,
+        guideline_version_id=_guidelines_now(session, assignment.project_id),
+        rating=rating,
+        is_about_equal=is_about_equal,
+        is_both_bad=is_both_bad,
+        comment=said.comment,
+        seconds=seconds,
+        is_flipped=assignment.is_flipped,
+        is_surplus=is_late and not take_room(session, assignment.pair_id),
+        idempotency_key=idempotency_key,
+    )
+    session.add(comparison)
+    end(assignment, AssignmentState.DONE)
+    session.flush()
+    add_flags(session, comparison.id, comparison.pair_id, answers)
+    return comparison
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What an answer says, to tell the same one from another."""
+
+    rating: int
+    is_about_equal: bool
+    is_both_bad: bool
+    comment: str
+    answers: Answers
+
+
+def _said(session: Session, comparison: Comparison) -> _Said:
+    return _Said(
+        comparison.rating,
+        comparison.is_about_equal,
+        comparison.is_both_bad,
+        comparison.comment,
+        read_flags(session, comparison.id, comparison.pair_id),
+    )
+
+
+def _same_again(session: Session, assignment: Assignment, said: _Said) -> Comparison:
+    comparison = session.scalars(
+        select(Comparison).where(Comparison.assignment_id == assignment.id)
+    ).one()
+    if _said(session, comparison) != said:
+        raise Conflict(
+            "You have answered this pair before, and differently; that answer is kept. "
+            "Change it in your history, or reload the page for the next pair."
+        )
+    return comparison
+
+
+def own_comparison(
+    session: Session, comparison_id: uuid.UUID, annotator_id: uuid.UUID, *, lock: bool = False
+) -> Comparison:
+    """Raises NotFound for one that does not exist or is someone else's."""
+    found = select(Comparison).where(
+        Comparison.id == comparison_id, Comparison.annotator_id == annotator_id
+    )
+    if lock:
+        found = found.with_for_update().execution_options(populate_existing=True)
+    comparison = session.scalar(found)
+    if comparison is None:
+        raise NotFound("There is no such answer of yours.")
+    return comparison
+
+
+def change_comparison(
+    session: Session,
+    comparison_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    rating: int,
+    flags: Sequence[FlagIn] = (),
+    comment: str = "",
+    is_about_equal: bool = False,
+    is_both_bad: bool = False,
+    after: int | None = None,
+) -> Comparison:
+    """Say something else than before; what was said before is kept as a revision.
+
+    `after` is the revision that the annotator saw: Conflict where another tab was faster. Saying
+    the same changes nothing. Raises NotFound or Invalid as well.
+    """
+    _check_answer(rating, comment)
+    comparison = own_comparison(session, comparison_id, annotator_id, lock=True)
+    answers = check_flags(session, comparison.project_id, flags)
+    new = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
+    old = _said(session, comparison)
+    if new == old:
+        return comparison
+    if after is not None and after != comparison.revision:
+        raise Conflict("You have changed this answer in another tab. Reload the page to see it.")
+    session.add(
+        ComparisonRevision(
+            comparison_id=comparison.id,
+            revision=comparison.revision,
+            rating=old.rating,
+            is_about_equal=old.is_about_equal,
+            is_both_bad=old.is_both_bad,
+            comment=old.comment,
+            flags=[
+                {"flag_id": str(flag_id), "side": side, "value": value}
+                for (flag_id, side), value in old.answers.items()
+            ],
+            created_at=comparison.updated_at,
+        )
+    )
+    comparison.rating, comparison.comment = new.rating, new.comment
+    comparison.is_about_equal, comparison.is_both_bad = is_about_equal, is_both_bad
+    comparison.revision += 1
+    comparison.updated_at = utc_now()
+    session.flush()
+    write_flags(session, comparison.id, comparison.pair_id, answers)
+    return comparison
+
+
+def active_seconds(claimed: float, assignment: Assignment) -> float:
+    """Active seconds as a page counted them, held between nothing and the time it was open."""
+    if not math.isfinite(claimed):
+        raise Invalid("The seconds must be a number.", field="seconds")
+    open_for = (utc_now() - assignment.created_at).total_seconds()
+    return max(0.0, min(claimed, open_for))
+
+
+def _guidelines_now(session: Session, project_id: uuid.UUID) -> uuid.UUID | None:
+    return session.scalar(
+        select(GuidelineVersion.id)
+        .where(GuidelineVersion.project_id == project_id)
+        .order_by(GuidelineVersion.number.desc())
+        .limit(1)
+    )
+
+
+def _check_answer(rating: int, comment: str, key: str = "-", seconds: float = 0.0) -> None:
+    if not is_rating(rating):
+        raise Invalid("Choose one of the eight cells: a rating from 1 to 8.", field="rating")
+    check_text(comment, LONGEST_COMMENT, "comment")
+    if not 1 <= len(key) <= 200 or "\x00" in key:
+        raise Invalid("The idempotency key has 1 to 200 characters.", field="idempotency_key")
+    if not 0 <= seconds < LONGEST_SECONDS:
+        raise Invalid("The seconds are a number from 0 to a day's.", field="seconds")

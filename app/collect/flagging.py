@@ -1,0 +1,134 @@
+"""Answers to a project's flags: what may be said, and what must be."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.errors import Invalid
+from app.tables.collect import FlagAnswer, Pair
+from app.tables.projects import Flag, FlagKind, FlagScope
+
+SideName = Literal["A", "B"]
+SIDES: tuple[SideName, ...] = ("A", "B")
+
+# What each kind of flag may be answered with; None is "not applicable".
+VALUES: dict[FlagKind, tuple[int | None, ...]] = {
+    FlagKind.YES_NO: (1, 0),
+    FlagKind.YES_NO_NA: (1, 0, None),
+    FlagKind.RATING_7: (1, 2, 3, 4, 5, 6, 7),
+}
+
+
+@dataclass(frozen=True)
+class FlagIn:
+    """One answered flag. `side` is canonical, and None for a flag about prompt or comparison."""
+
+    flag_id: uuid.UUID
+    side: SideName | None
+    value: int | None
+
+
+Answers = dict[tuple[uuid.UUID, SideName | None], int | None]
+
+
+def check_flags(session: Session, project_id: uuid.UUID, given: Sequence[FlagIn]) -> Answers:
+    """The answers by flag and side. Raises Invalid, in words, with the flag's label.
+
+    A flag that was archived while its page lay open is still accepted.
+    """
+    flags = {
+        flag.id: flag
+        for flag in session.scalars(
+            select(Flag).where(Flag.project_id == project_id).order_by(Flag.position)
+        )
+    }
+    answers: Answers = {}
+    for one in given:
+        flag = flags.get(one.flag_id)
+        if flag is None:
+            raise Invalid("This project has no such flag. Reload the page.", field="flags")
+        _check_value(flag, one)
+        if answers.setdefault((flag.id, one.side), one.value) != one.value:
+            raise Invalid(f"“{flag.label}” was answered twice.", field="flags")
+    for flag in flags.values():
+        _check_asked(flag, flags, answers)
+    return answers
+
+
+def _check_value(flag: Flag, one: FlagIn) -> None:
+    is_sided = flag.scope is FlagScope.COMPLETION
+    if is_sided != (one.side is not None) or one.side not in ("A", "B", None):
+        about = "one of the two answers" if is_sided else f"the {flag.scope.value}"
+        raise Invalid(f"“{flag.label}” is asked about {about}.", field="flags")
+    if one.value is not None and type(one.value) is not int:
+        raise Invalid(f"“{flag.label}” takes a whole number.", field="flags")
+    if one.value not in VALUES[flag.kind]:
+        raise Invalid(f"“{flag.label}” cannot be answered with {one.value}.", field="flags")
+
+
+def _check_asked(flag: Flag, flags: Mapping[uuid.UUID, Flag], answers: Answers) -> None:
+    """Required flags have answers where they are asked, and no flag has one where it is not."""
+    for side in SIDES if flag.scope is FlagScope.COMPLETION else (None,):
+        is_asked = _is_asked(flag, side, flags, answers)
+        is_answered = (flag.id, side) in answers
+        if is_answered and not is_asked:
+            condition = flags[flag.condition_flag_id] if flag.condition_flag_id else flag
+            raise Invalid(
+                f"“{flag.label}” is asked only where “{condition.label}” is answered yes.",
+                field="flags",
+            )
+        if flag.is_required and is_asked and not is_answered and not flag.is_archived:
+            where = " for both answers" if side else ""
+            raise Invalid(f"Please answer “{flag.label}”{where}.", field="flags")
+
+
+def _is_asked(
+    flag: Flag, side: SideName | None, flags: Mapping[uuid.UUID, Flag], answers: Answers
+) -> bool:
+    condition = flags.get(flag.condition_flag_id) if flag.condition_flag_id else None
+    if condition is None:
+        return True
+    about = side if condition.scope is FlagScope.COMPLETION else None
+    return answers.get((condition.id, about)) == 1 and _is_asked(condition, about, flags, answers)
+
+
+def write_flags(
+    session: Session, comparison_id: uuid.UUID, pair_id: uuid.UUID, answers: Answers
+) -> None:
+    """Make `answers` all that this comparison says about flags."""
+    session.execute(delete(FlagAnswer).where(FlagAnswer.comparison_id == comparison_id))
+    add_flags(session, comparison_id, pair_id, answers)
+
+
+def add_flags(
+    session: Session, comparison_id: uuid.UUID, pair_id: uuid.UUID, answers: Answers
+) -> None:
+    if not answers:
+        return
+    pair = session.get_one(Pair, pair_id)
+    completions = {"A": pair.completion_a_id, "B": pair.completion_b_id, None: None}
+    session.add_all(
+        FlagAnswer(
+            comparison_id=comparison_id,
+            flag_id=flag_id,
+            completion_id=completions[side],
+            value=value,
+        )
+        for (flag_id, side), value in answers.items()
+    )
+    session.flush()
+
+
+def read_flags(session: Session, comparison_id: uuid.UUID, pair_id: uuid.UUID) -> Answers:
+    pair = session.get_one(Pair, pair_id)
+    sides: dict[uuid.UUID | None, SideName | None] = {
+        pair.completion_a_id: "A",
+        pair.completion_b_id: "B",
+        None: None,
+    }
+    rows = session.scalars(select(FlagAnswer).where(FlagAnswer.comparison_id == comparison_id))
+    return {(row.flag_id, sides[row.completion_id]): row.value for row in rows}

@@ -1,0 +1,231 @@
+"""Who holds which pair: lease, renew, skip, give back."""
+
+import random
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from app.collect.pairing import draw, is_flipped
+from app.collect.queries import (
+    claim,
+    has_pairs,
+    one_at_a_time,
+    others_hold_some,
+    revive,
+    standing,
+    sweep_expired,
+    take_back,
+    take_room,
+)
+from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.tables.base import utc_now
+from app.tables.collect import Assignment, AssignmentState, Draw, Pair
+from app.tables.projects import Project
+
+LONGEST_REASON = 1_000
+
+CHANCE = random.SystemRandom()
+
+
+class Why(StrEnum):
+    """Why there is no pair for an annotator: five different things, said differently."""
+
+    BUSY = "busy"  # others have on their pages what is left
+    DONE = "done"  # everything that this annotator could answer is answered
+    PAUSED = "paused"  # the annotator or the project rests
+    EMPTY = "empty"  # nothing has been imported yet
+
+
+@dataclass(frozen=True)
+class Nothing:
+    why: Why
+
+
+def next_assignment(
+    session: Session,
+    project: Project,
+    annotator_id: uuid.UUID,
+    rng: random.Random | None = None,
+) -> Assignment | Nothing:
+    """The pair on this annotator's page: the one already leased, renewed, or else a new lease.
+
+    A reload and a second tab get the same one. Then an own lease that ran out unanswered, where
+    there still is room; then a pair that others began; then a fresh one from the mixture.
+    """
+    one_at_a_time(session, annotator_id)
+    mine = standing(session, project.id, annotator_id)
+    if mine.is_paused or project.is_archived:
+        return Nothing(Why.PAUSED)
+    if mine.live is not None:
+        _extend(session, mine.live, project.lease_minutes)
+        return mine.live
+    found = _hand_out(session, project, annotator_id, rng or CHANCE, mine.has_expired)
+    if found is None and sweep_expired(session):
+        found = _hand_out(session, project, annotator_id, rng or CHANCE, False)
+    if found is not None:
+        return found
+    if not has_pairs(session, project.id):
+        return Nothing(Why.EMPTY)
+    is_busy = others_hold_some(session, project.id, annotator_id)
+    return Nothing(Why.BUSY if is_busy else Why.DONE)
+
+
+def _hand_out(
+    session: Session,
+    project: Project,
+    annotator_id: uuid.UUID,
+    rng: random.Random,
+    has_expired: bool,
+) -> Assignment | None:
+    who = {"project_id": project.id, "annotator_id": annotator_id}
+    if has_expired and (old := revive(session, **who, minutes=project.lease_minutes)):
+        return old
+    drawn = draw(rng.random())
+    return claim(
+        session,
+        **who,
+        draw=Draw(drawn.name),
+        probability=drawn.probability,
+        point=uuid.UUID(int=rng.getrandbits(128)),
+        seed=project.seed,
+        minutes=project.lease_minutes,
+    )
+
+
+def assign(
+    session: Session,
+    pair_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    draw: Draw = Draw.OVERLAP,
+    probability: float = 1.0,
+) -> Assignment:
+    """Lease a named pair to the annotator, outside the queue's mixture.
+
+    Raises NotFound, or Conflict where the pair has enough answers, the annotator had it already or
+    holds another one.
+    """
+    one_at_a_time(session, annotator_id)
+    row = session.execute(
+        select(Pair.project_id, Project.seed, Project.lease_minutes)
+        .join(Project, Project.id == Pair.project_id)
+        .where(Pair.id == pair_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such pair.")
+    taken = session.scalar(
+        select(Assignment.id)
+        .where(
+            Assignment.annotator_id == annotator_id,
+            (Assignment.pair_id == pair_id)
+            | (
+                (Assignment.project_id == row.project_id)
+                & (Assignment.state == AssignmentState.LEASED)
+            ),
+        )
+        .limit(1)
+    )
+    if taken is not None:
+        raise Conflict("This annotator has had this pair already, or has another one open.")
+    if not take_room(session, pair_id):
+        raise Conflict("This pair has all the answers that it needs.")
+    assignment = Assignment(
+        project_id=row.project_id,
+        pair_id=pair_id,
+        annotator_id=annotator_id,
+        draw=draw,
+        draw_probability=probability,
+        is_flipped=is_flipped(annotator_id, pair_id, row.seed),
+        lease_until=_lease_end(row.lease_minutes),
+    )
+    session.add(assignment)
+    session.flush()
+    return assignment
+
+
+def own_assignment(
+    session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID, *, lock: bool = False
+) -> Assignment:
+    """Raises NotFound, or Forbidden where it was given to someone else."""
+    found = select(Assignment).where(Assignment.id == assignment_id)
+    if lock:
+        found = found.with_for_update().execution_options(populate_existing=True)
+    assignment = session.scalar(found)
+    if assignment is None:
+        raise NotFound("There is no such assignment. Reload the page to get the next pair.")
+    if assignment.annotator_id != annotator_id:
+        raise Forbidden("This pair was given to someone else. Reload the page to get your own.")
+    return assignment
+
+
+def skip(
+    session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID, reason: str
+) -> Assignment:
+    """Hand the pair to others for good, and say why. Raises Conflict once it is answered."""
+    reason = reason.strip()
+    if not reason:
+        raise Invalid("Say why you skip this pair.", field="reason")
+    check_text(reason, LONGEST_REASON, "reason")
+    one_at_a_time(session, annotator_id)
+    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    if assignment.state is AssignmentState.DONE:
+        raise Conflict("You have answered this pair. Change the answer in your history instead.")
+    if assignment.state is AssignmentState.SKIPPED:
+        return assignment
+    if assignment.state is AssignmentState.LEASED:
+        take_back(session, assignment.pair_id)
+    assignment.skip_reason = reason
+    end(assignment, AssignmentState.SKIPPED)
+    session.flush()
+    return assignment
+
+
+def release(session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID) -> None:
+    """Give the pair back for now: it goes to others, or to the same person again later."""
+    one_at_a_time(session, annotator_id)
+    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    if assignment.state is AssignmentState.LEASED:
+        take_back(session, assignment.pair_id)
+        end(assignment, AssignmentState.EXPIRED)
+        session.flush()
+
+
+def renew_lease(session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID) -> bool:
+    """Keep the pair for another lease while its page is open. False where it has ended."""
+    one_at_a_time(session, annotator_id)
+    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    if assignment.state is not AssignmentState.LEASED:
+        return False
+    project = session.get_one(Project, assignment.project_id)
+    _extend(session, assignment, project.lease_minutes)
+    return True
+
+
+def end(assignment: Assignment, state: AssignmentState) -> None:
+    assignment.state = state
+    assignment.ended_at = utc_now()
+
+
+def _lease_end(minutes: int) -> ColumnElement[datetime]:
+    # By the database's clock: the sweep compares every lease with it.
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, minutes)
+
+
+def _extend(session: Session, assignment: Assignment, minutes: int) -> None:
+    assignment.lease_until = _lease_end(minutes)
+    session.flush()
+
+
+def check_text(words: str, longest: int, field: str) -> None:
+    if len(words) > longest:
+        raise Invalid(f"Use at most {longest:,} characters.", field=field)
+    if "\x00" in words:
+        raise Invalid("The text holds a NUL character, which cannot be stored.", field=field)
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("The text holds half a character (a lone surrogate).", field=field) from error

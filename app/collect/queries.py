@@ -1,0 +1,302 @@
+"""The SQL of handing out pairs: one statement claims, one sweeps, a few look.
+
+Whoever claims takes one row of `pair` that nobody else is taking (SKIP LOCKED), counts itself into
+`n_taken` and writes its lease, all in one statement.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import TextClause, func, select, text
+from sqlalchemy.orm import Session, aliased
+
+from app.tables.collect import Assignment, AssignmentState, Draw, Pair
+
+# How far a claim looks among the pairs that others began. Small on purpose: an annotator who has
+# answered half a million of them would walk them all.
+LOOK = 20
+# Beyond this a person does not count what is left.
+MANY = 100
+LOOK_LEFT = 300
+
+# A scalar probe: as NOT EXISTS the planner may turn it into a walk through all of one's work.
+_NOT_MINE = """coalesce((
+    select false from assignment a where a.annotator_id = :annotator and a.pair_id = {id}
+), true)"""
+_FRESH = (
+    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and "
+    + _NOT_MINE.format(id="p.id")
+)
+_BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold"
+
+_TAKE = """
+taken as (
+    update pair p set n_taken = p.n_taken + 1 from picked where p.id = picked.id returning p.id
+),
+given as (select id from taken union all select id from gold)
+insert into assignment (
+    id, project_id, pair_id, annotator_id, state, slot, draw, draw_probability, is_flipped,
+    lease_until
+)
+select
+    gen_random_uuid(), :project, given.id, :annotator, 'leased', 0,
+    coalesce(began.draw, :draw), coalesce(began.draw_probability, :probability),
+    get_byte(sha256(int8send(:seed) || uuid_send(:annotator) || uuid_send(given.id)), 0) % 2 = 1,
+    clock_timestamp() + make_interval(mins => :minutes)
+from given
+-- Later answers share the chance of the one that began the pair: it is the pair that was drawn.
+left join lateral (
+    select b.draw, b.draw_probability from assignment b
+    where b.pair_id = given.id and b.state in ('leased', 'done') and :draw <> 'gold'
+    order by b.created_at limit 1
+) began on true
+returning assignment.*
+"""
+
+_CLAIM = text(
+    f"""
+with front as materialized (
+    select p.id from pair p
+    where p.project_id = :project and {_BEGUN} and :draw <> 'gold'
+    order by p.n_taken desc, p.priority desc, p.id limit :look
+),
+begun as materialized (
+    select p.id from pair p
+    where p.id in (select f.id from front f where {_NOT_MINE.format(id="f.id")}) and {_BEGUN}
+    limit 1 for update of p skip locked
+),
+best as materialized (
+    select p.id from pair p
+    where :draw = 'priority' and not exists (select from begun) and {_FRESH}
+    order by p.priority desc, p.id limit 1 for update of p skip locked
+),
+after as materialized (
+    select p.id from pair p
+    where :draw = 'uniform' and not exists (select from begun) and {_FRESH} and p.id >= :point
+    order by p.id limit 1 for update of p skip locked
+),
+before as materialized (
+    select p.id from pair p
+    where :draw = 'uniform' and not exists (select from begun) and not exists (select from after)
+        and {_FRESH} and p.id < :point
+    order by p.id limit 1 for update of p skip locked
+),
+gold as materialized (
+    select p.id from pair p
+    where :draw = 'gold' and p.project_id = :project and p.is_gold and p.is_open
+        and {_NOT_MINE.format(id="p.id")}
+    order by p.id limit 1
+),
+picked as (
+    select id from begun union all select id from best
+    union all select id from after union all select id from before
+),
+{_TAKE}"""  # noqa: S608
+)
+
+# The last look, for whom neither the front nor a fresh pair was free: unbounded, and rare.
+_CLAIM_ANY = text(
+    f"""
+with picked as materialized (
+    select p.id from pair p
+    where p.project_id = :project and p.n_taken < p.overlap and p.is_open and not p.is_gold
+        and not exists (
+            select from assignment a where a.annotator_id = :annotator and a.pair_id = p.id
+        )
+    order by p.n_taken desc limit 1 for update of p skip locked
+),
+gold as (select null::uuid as id where false),
+{_TAKE}"""  # noqa: S608
+)
+
+_REVIVE = text(
+    """
+with mine as materialized (
+    select a.id, a.pair_id from assignment a join pair p on p.id = a.pair_id
+    where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
+        and p.is_open and (p.is_gold or p.n_taken < p.overlap)
+    order by a.lease_until desc limit 1 for update of a, p skip locked
+),
+taken as (
+    update pair p set n_taken = p.n_taken + 1 from mine where p.id = mine.pair_id and not p.is_gold
+)
+update assignment a
+set state = 'leased', ended_at = null,
+    lease_until = clock_timestamp() + make_interval(mins => :minutes)
+from mine where a.id = mine.id
+returning a.*
+"""
+)
+
+_SWEEP = text(
+    """
+with late as materialized (
+    select id from assignment where state = 'leased' and lease_until < clock_timestamp()
+    order by lease_until limit :limit for update skip locked
+),
+gone as (
+    update assignment a set state = 'expired', ended_at = clock_timestamp()
+    from late where a.id = late.id returning a.pair_id
+),
+back as (
+    update pair p set n_taken = p.n_taken - g.n
+    from (select pair_id, count(*) as n from gone group by pair_id) g
+    where p.id = g.pair_id and not p.is_gold
+)
+select count(*) from gone
+"""
+)
+
+
+def one_at_a_time(session: Session, annotator_id: uuid.UUID) -> None:
+    """Hold back this annotator's other requests until we commit: two tabs, a double click."""
+    session.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:annotator, 22))"),
+        {"annotator": str(annotator_id)},
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an annotator stands in a project before anything is handed out."""
+
+    live: Assignment | None
+    has_expired: bool
+    is_paused: bool
+
+
+def standing(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> Standing:
+    row = session.execute(
+        text(
+            """
+            select
+                (select id from assignment where annotator_id = :annotator
+                    and project_id = :project and state = 'leased' and slot = 0) as live,
+                exists (select from assignment where annotator_id = :annotator
+                    and project_id = :project and state = 'expired') as has_expired,
+                exists (select from membership where person_id = :annotator
+                    and project_id = :project and role = 'annotator' and is_paused) as is_paused
+            """
+        ),
+        {"annotator": annotator_id, "project": project_id},
+    ).one()
+    live = session.get(Assignment, row.live) if row.live else None
+    return Standing(live, row.has_expired, row.is_paused)
+
+
+def claim(
+    session: Session,
+    *,
+    project_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    draw: Draw,
+    probability: float,
+    point: uuid.UUID,
+    seed: int,
+    minutes: int,
+) -> Assignment | None:
+    """Lease a pair to the annotator: one that others began, else a fresh one by `draw`.
+
+    `point` is where a uniform draw starts on the circle of ids. None where nothing is free.
+    """
+    values: dict[str, object] = {
+        "project": project_id,
+        "annotator": annotator_id,
+        "draw": draw.value,
+        "probability": probability,
+        "seed": seed,
+        "minutes": minutes,
+    }
+    found = _assignment(session, _CLAIM, {**values, "point": point, "look": LOOK})
+    return found or _assignment(session, _CLAIM_ANY, values)
+
+
+def revive(
+    session: Session, *, project_id: uuid.UUID, annotator_id: uuid.UUID, minutes: int
+) -> Assignment | None:
+    """Lease the annotator's newest expired assignment again, where there still is room."""
+    return _assignment(
+        session,
+        _REVIVE,
+        {"project": project_id, "annotator": annotator_id, "minutes": minutes},
+    )
+
+
+def _assignment(
+    session: Session, statement: TextClause, values: dict[str, object]
+) -> Assignment | None:
+    found: Assignment | None = session.scalar(
+        select(Assignment).from_statement(statement).execution_options(populate_existing=True),
+        values,
+    )
+    return found
+
+
+def sweep_expired(session: Session, limit: int = 500) -> int:
+    """Take back leases that have run out, the oldest first. Returns how many; cheap when none."""
+    # Two sweeps at once could lock the same pairs in two orders.
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(7303))):
+        return 0
+    return session.scalar(_SWEEP, {"limit": limit}) or 0
+
+
+def take_back(session: Session, pair_id: uuid.UUID) -> None:
+    """One answer fewer is under way on this pair."""
+    session.execute(
+        text("update pair set n_taken = n_taken - 1 where id = :pair and not is_gold"),
+        {"pair": pair_id},
+    )
+
+
+def take_room(session: Session, pair_id: uuid.UUID) -> bool:
+    """Count one more answer into the pair. False where it has enough."""
+    found = session.scalar(
+        text(
+            "update pair set n_taken = n_taken + (not is_gold)::int "
+            "where id = :pair and (is_gold or n_taken < overlap) returning id"
+        ),
+        {"pair": pair_id},
+    )
+    return found is not None
+
+
+def others_hold_some(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> bool:
+    """Whether a pair that this annotator could answer is on somebody else's page."""
+    own = aliased(Assignment)
+    found = (
+        select(Assignment.id)
+        .join(Pair, Pair.id == Assignment.pair_id)
+        .where(
+            Assignment.state == AssignmentState.LEASED,
+            Assignment.project_id == project_id,
+            Assignment.annotator_id != annotator_id,
+            Pair.is_open,
+            ~Pair.is_gold,
+            ~select(own.id)
+            .where(own.pair_id == Pair.id, own.annotator_id == annotator_id)
+            .exists(),
+        )
+        .limit(1)
+    )
+    return session.scalar(found) is not None
+
+
+def has_pairs(session: Session, project_id: uuid.UUID) -> bool:
+    found = select(Pair.id).where(Pair.project_id == project_id, ~Pair.is_gold).limit(1)
+    return session.scalar(found) is not None
+
+
+def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> int:
+    """How many pairs the annotator could still claim, up to `MANY` + 1; bounded work."""
+    found = text(
+        f"""
+        select count(*) from (
+            (select p.id from pair p where p.project_id = :project and {_BEGUN} limit :look)
+            union all
+            (select p.id from pair p where p.project_id = :project and p.n_taken = 0
+                and p.is_open and not p.is_gold limit :many)
+        ) f where {_NOT_MINE.format(id="f.id")}
+        """  # noqa: S608
+    )
+    values = {"project": project_id, "annotator": annotator_id, "look": LOOK_LEFT, "many": MANY + 1}
+    return min(session.scalar(found, values) or 0, MANY + 1)

@@ -1,0 +1,44 @@
+"""What an annotator may do: get a pair, answer it, skip it, give it back, change an answer.
+
+Everything that touches the queue passes here, whoever the annotator is: a person on the page, a
+script or a simulation. The verbs on leases are in `leases`, those on answers in `answers`.
+"""
+
+from app.collect.answers import (
+    active_seconds,
+    change_comparison,
+    own_comparison,
+    record_comparison,
+)
+from app.collect.flagging import Answers, FlagIn, SideName, read_flags
+from app.collect.leases import (
+    Nothing,
+    Why,
+    assign,
+    next_assignment,
+    own_assignment,
+    release,
+    renew_lease,
+    skip,
+)
+from app.collect.queries import sweep_expired
+
+__all__ = [
+    "Answers",
+    "FlagIn",
+    "Nothing",
+    "SideName",
+    "Why",
+    "active_seconds",
+    "assign",
+    "change_comparison",
+    "next_assignment",
+    "own_assignment",
+    "own_comparison",
+    "read_flags",
+    "record_comparison",
+    "release",
+    "renew_lease",
+    "skip",
+    "sweep_expired",
+]

@@ -1,0 +1,117 @@
+"""What an annotator may see: a pair without its authors, and the annotator's own answers."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from app.tables.collect import Comparison, Completion, FlagAnswer, Pair, Prompt
+
+
+@dataclass(frozen=True)
+class Side:
+    """One completion as an annotator may see it: its text as HTML, and nothing about its author."""
+
+    name: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What the compare page shows of one pair; `left` and `right` are in the order shown."""
+
+    roles: tuple[str, ...]
+    html: tuple[str, ...]
+    left: Side
+    right: Side
+
+
+def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet:
+    a, b = aliased(Completion), aliased(Completion)
+    row = session.execute(
+        select(Prompt.messages, Prompt.html, a.html.label("a"), b.html.label("b"))
+        .select_from(Pair)
+        .join(Prompt, Prompt.id == Pair.prompt_id)
+        .join(a, a.id == Pair.completion_a_id)
+        .join(b, b.id == Pair.completion_b_id)
+        .where(Pair.id == pair_id)
+    ).one()
+    left, right = (row.b, row.a) if is_flipped else (row.a, row.b)
+    roles = tuple(message["role"] for message in row.messages)
+    return Sheet(roles, tuple(row.html), Side("A", left), Side("B", right))
+
+
+def comparison_of(session: Session, assignment_id: uuid.UUID) -> Comparison | None:
+    return session.scalar(select(Comparison).where(Comparison.assignment_id == assignment_id))
+
+
+def last_comparison(
+    session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID
+) -> Comparison | None:
+    return session.scalar(
+        select(Comparison)
+        .where(Comparison.annotator_id == annotator_id, Comparison.project_id == project_id)
+        .order_by(Comparison.created_at.desc())
+        .limit(1)
+    )
+
+
+def flag_answers(session: Session, comparison_id: uuid.UUID) -> Sequence[FlagAnswer]:
+    return session.scalars(
+        select(FlagAnswer).where(FlagAnswer.comparison_id == comparison_id)
+    ).all()
+
+
+def history(
+    session: Session,
+    project_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    words: str = "",
+    limit: int = 50,
+    offset: int = 0,
+) -> Sequence[Row[Comparison, str]]:
+    """The annotator's own answers, newest first, each with the end of its prompt.
+
+    `words` are looked for in the conversation, both completions and the comment.
+    """
+    a, b = aliased(Completion), aliased(Completion)
+    last_turn = Prompt.messages[-1]["content"].astext
+    found = (
+        select(Comparison, func.left(last_turn, 160))
+        .join(Pair, Pair.id == Comparison.pair_id)
+        .join(Prompt, Prompt.id == Pair.prompt_id)
+        .where(Comparison.annotator_id == annotator_id, Comparison.project_id == project_id)
+        .order_by(Comparison.created_at.desc(), Comparison.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    if words:
+        found = (
+            found.join(a, a.id == Pair.completion_a_id)
+            .join(b, b.id == Pair.completion_b_id)
+            .where(
+                or_(
+                    *(
+                        column.icontains(words, autoescape=True)
+                        for column in (last_turn, a.text, b.text, Comparison.comment)
+                    )
+                )
+            )
+        )
+    return session.execute(found).all()
+
+
+def n_since(
+    session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID, since: datetime
+) -> int:
+    """How many answers the annotator has given since then."""
+    found = select(func.count()).where(
+        Comparison.annotator_id == annotator_id,
+        Comparison.created_at >= since,
+        Comparison.project_id == project_id,
+    )
+    return session.scalar(found) or 0
