@@ -11,8 +11,8 @@ from worker.progress import finite, make_progress
 if TYPE_CHECKING:
     from worker.reward.train import RewardConfiguration
 
-# Measured for the two small sizes (docs/decisions/reward-defaults.md); usual beyond.
-_LEARNING_RATES = ((1e6, 1e-3), (1e8, 5e-5), (1e9, 2e-5))
+# Measured for the two smallest sizes (docs/decisions/0010-reward-defaults.md); usual beyond.
+_LEARNING_RATES = ((1e6, 1e-3), (5e7, 2e-4), (2e8, 5e-5), (1e9, 2e-5))
 _LARGEST_RATE = 1e-5
 
 
