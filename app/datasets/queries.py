@@ -21,6 +21,7 @@ SWEEP = text(
     update "import"
     set state = 'failed', finished_at = clock_timestamp(), error = :error
     where state = 'running' and project_id = :project_id
+      and created_at < clock_timestamp() - interval '10 seconds'
       and pg_try_advisory_xact_lock(hashtextextended(id::text, 22))
     """
 )

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,7 +67,7 @@ def run_import(
     try:
         with session_scope() as session:
             queries.hold_import(session, import_id)
-            _announce(import_id, project_id, file_name, n_bytes, created_by)
+            _start(import_id, project_id, file_name, n_bytes, created_by)
             prompts = read_prompts(
                 stream,
                 position,
@@ -86,18 +87,44 @@ def run_import(
         return session.get_one(Import, import_id)
 
 
-def _announce(
+def announce_import(
+    session: Session,
+    project_id: uuid.UUID,
+    file_name: str,
+    n_bytes: int,
+    *,
+    created_by: uuid.UUID | None = None,
+    import_id: uuid.UUID | None = None,
+) -> Import:
+    """The import's row, for `run_import` to fill; it counts as cut off once nobody holds it."""
+    row = Import(
+        id=import_id or uuid.uuid4(),
+        project_id=project_id,
+        file_name=file_name.replace("\0", "")[:300],
+        n_bytes=n_bytes,
+        created_by=created_by,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _start(
     import_id: uuid.UUID,
     project_id: uuid.UUID,
     file_name: str,
     n_bytes: int,
     created_by: uuid.UUID | None,
 ) -> None:
+    """Let others see that the import runs; the row may be there already."""
     with session_scope() as session:
-        row = session.get(Import, import_id) or Import(id=import_id, project_id=project_id)
-        row.file_name, row.n_bytes, row.created_by = file_name[:300], n_bytes, created_by
-        row.state = ImportState.RUNNING
-        session.add(row)
+        row = session.get(Import, import_id)
+        if row is None:
+            announce_import(
+                session, project_id, file_name, n_bytes, created_by=created_by, import_id=import_id
+            )
+        else:
+            row.state, row.error, row.finished_at = ImportState.RUNNING, "", None
 
 
 class _Teller:
@@ -255,10 +282,14 @@ def hash_lines(lines: Iterator[str]) -> str:
 
 
 def stream_export(set_id: uuid.UUID, split: Split | None = None) -> Iterator[bytes]:
-    """The lines of a set in a session of their own, for a response that outlives the request's."""
+    """The lines of a set in a session of their own, for a response that outlives the request's.
+
+    They come some hundred at a time, for each piece costs a server a change of threads.
+    """
     with session_scope() as session:
-        for line in export_lines(session, session.get_one(PreferenceSet, set_id), split):
-            yield line.encode()
+        lines = export_lines(session, session.get_one(PreferenceSet, set_id), split)
+        while piece := "".join(islice(lines, 200)):
+            yield piece.encode()
 
 
 def export_file(slug: str, number: int | None, path: Path, split: str | None = None) -> int:

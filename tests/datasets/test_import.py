@@ -5,6 +5,7 @@ import io
 import threading
 import time
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from app.datasets.lines import Position, read_prompts
 from app.datasets.service import import_file, run_import, sweep_imports
 from app.db import session_scope
 from app.errors import DomainError, Invalid, NotFound
+from app.tables.base import utc_now
 from app.tables.collect import Completion, Pair, Prompt
 from app.tables.datasets import Import, ImportState
 from app.tables.projects import Project
@@ -247,8 +249,15 @@ def test_an_import_whose_server_died_is_found_and_said_to_be_cut_off(
     thread = threading.Thread(target=hold)
     thread.start()
     ready.wait(10)
-    session.add(Import(id=holder, project_id=project.id, file_name="alive"))
-    session.add(Import(project_id=project.id, file_name="dead"))
+    long_ago = utc_now() - timedelta(minutes=1)
+    session.add_all(
+        Import(id=key, project_id=project.id, file_name=name, created_at=at)
+        for key, name, at in (
+            (holder, "alive", long_ago),
+            (uuid.uuid4(), "dead", long_ago),
+            (uuid.uuid4(), "about to begin", utc_now()),
+        )
+    )
     session.commit()
     sweep_imports(session, project.id)
     session.commit()
@@ -256,8 +265,9 @@ def test_an_import_whose_server_died_is_found_and_said_to_be_cut_off(
     leave.set()
     thread.join()
 
-    assert states == {"alive": ImportState.RUNNING, "dead": ImportState.FAILED}
-    assert "cut off" in session.scalars(select(Import.error).where(Import.id != holder)).one()
+    assert states == {"alive": "running", "about to begin": "running", "dead": "failed"}
+    dead = session.scalars(select(Import).where(Import.file_name == "dead")).one()
+    assert "was cut off" in dead.error
 
 
 def test_a_stream_that_breaks_leaves_a_failed_import_and_the_error_goes_on(

@@ -1,0 +1,178 @@
+"""The data for scripts: import a file, freeze, export."""
+
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, BinaryIO, NamedTuple, cast
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from app.accounts.audit import record_event
+from app.datasets import browse
+from app.datasets.routes import export_response, keep_upload
+from app.datasets.service import freeze, run_import, sweep_imports
+from app.errors import Invalid, TooLarge
+from app.settings import get_settings
+from app.tables.datasets import ImportState
+from app.web.access import StaffAccess
+from app.web.dependencies import SessionDep
+from app.web.login import address_of
+
+router = APIRouter(prefix="/api/v1/projects/{slug}", tags=["datasets"])
+
+
+class ImportOut(BaseModel):
+    """One import. `n_bytes_done` of `n_bytes` have been read; `error` names line and field."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: uuid.UUID
+    file_name: str
+    state: ImportState
+    n_bytes: int
+    n_bytes_done: int
+    n_lines: int
+    n_prompts: int
+    n_completions: int
+    n_pairs: int
+    error: str
+    error_line: int | None
+    error_field: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class PreferenceSetOut(BaseModel):
+    """`content_hash` is the SHA-256 of the exported lines, train and eval together."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: uuid.UUID
+    number: int
+    content_hash: str
+    n_comparisons: int
+    n_pairs: int
+    n_annotators: int
+    n_train: int
+    n_eval: int
+    created_at: datetime
+
+
+class Upload(NamedTuple):
+    stream: BinaryIO
+    file_name: str
+    n_bytes: int
+
+
+async def receive(
+    request: Request,
+    access: StaffAccess,  # noqa: ARG001 (asked for first: no stranger's body is read)
+    file_name: str = "api.jsonl",
+) -> AsyncIterator[Upload]:
+    """The request's body, or the part `file` of a form, on disk. Raises TooLarge and Invalid."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        async with request.form() as form:
+            part = form.get("file")
+            if not isinstance(part, UploadFile):
+                raise Invalid("Send the lines as the request's body, or as the form's “file”.")
+            stream, n_bytes = await run_in_threadpool(keep_upload, part.file)
+        with stream:
+            yield Upload(stream, part.filename or file_name, n_bytes)
+        return
+    limit = get_settings().max_upload_bytes
+    with tempfile.TemporaryFile() as spool:
+        async for piece in request.stream():
+            spool.write(piece)
+            if spool.tell() > limit:
+                raise TooLarge(f"This server accepts files up to {limit / 2**20:,.0f} MB.")
+        n_bytes = spool.tell()
+        spool.seek(0)
+        yield Upload(cast(BinaryIO, spool), file_name, n_bytes)
+
+
+@router.post("/imports", status_code=201)
+def post_import(
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    upload: Annotated[Upload, Depends(receive)],
+    allow_single: bool = False,
+) -> ImportOut:
+    """Import JSON lines (or gzip of them), all or nothing; the answer comes when it is done.
+
+    A refused file is a problem with status 422 that names `line` and `field`.
+    """
+    done = run_import(
+        access.project.id,
+        upload.stream,
+        upload.file_name,
+        upload.n_bytes,
+        access.person.id,
+        allow_single=allow_single,
+    )
+    if done.state is ImportState.FAILED:
+        raise Invalid(done.error, field=done.error_field, line=done.error_line)
+    record_event(
+        session,
+        "import.finished",
+        actor_id=access.person.id,
+        project_id=access.project.id,
+        subject=str(done.id),
+        detail={"file": done.file_name, "prompts": done.n_prompts},
+        address=address_of(request),
+    )
+    return ImportOut.model_validate(done)
+
+
+@router.get("/imports")
+def list_imports(access: StaffAccess, session: SessionDep) -> list[ImportOut]:
+    sweep_imports(session, access.project.id)
+    found = browse.list_imports(session, access.project.id, limit=100)
+    return [ImportOut.model_validate(one) for one in found]
+
+
+@router.get("/imports/{import_id}")
+def get_import(import_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> ImportOut:
+    sweep_imports(session, access.project.id)
+    return ImportOut.model_validate(browse.find_import(session, access.project, import_id))
+
+
+@router.get("/preference-sets")
+def list_preference_sets(access: StaffAccess, session: SessionDep) -> list[PreferenceSetOut]:
+    found = browse.list_sets(session, access.project.id)
+    return [PreferenceSetOut.model_validate(one) for one in found]
+
+
+@router.post("/preference-sets", status_code=201)
+def post_preference_set(
+    request: Request, access: StaffAccess, session: SessionDep
+) -> PreferenceSetOut:
+    """Freeze every counted answer. Status 409 where nothing was answered since the last freeze."""
+    frozen = freeze(session, access.project, access.person.id)
+    record_event(
+        session,
+        "preference_set.frozen",
+        actor_id=access.person.id,
+        project_id=access.project.id,
+        subject=str(frozen.id),
+        detail={"number": frozen.number, "content_hash": frozen.content_hash},
+        address=address_of(request),
+    )
+    return PreferenceSetOut.model_validate(frozen)
+
+
+@router.get("/preference-sets/{set_id}/export.jsonl")
+def get_export(
+    request: Request,
+    set_id: uuid.UUID,
+    access: StaffAccess,
+    session: SessionDep,
+    split: str = "",
+) -> StreamingResponse:
+    """The frozen lines. `split` is train, eval or all."""
+    return export_response(request, session, access, set_id, split)

@@ -1,0 +1,230 @@
+"""The pages of a project's data: what is in it, what comes in, and what was frozen."""
+
+import shutil
+import tempfile
+import uuid
+from typing import Annotated, BinaryIO, cast
+
+from fastapi import APIRouter, BackgroundTasks, File, Form, Query, Request, UploadFile
+from fastapi.responses import Response, StreamingResponse
+
+from app.accounts.audit import record_event
+from app.datasets import browse
+from app.datasets.queries import count_unfrozen
+from app.datasets.service import (
+    announce_import,
+    freeze,
+    parse_split,
+    run_import,
+    stream_export,
+    sweep_imports,
+)
+from app.errors import Invalid, TooLarge
+from app.settings import get_settings
+from app.tables.datasets import Import, ImportState, PreferenceSet, Split
+from app.web.access import Access, StaffAccess
+from app.web.dependencies import SessionDep
+from app.web.login import address_of
+from app.web.redirects import redirect
+from app.web.templating import is_htmx, render
+
+router = APIRouter(prefix="/projects/{slug}/datasets")
+
+
+def base_url(access: Access) -> str:
+    return f"/projects/{access.project.slug}/datasets"
+
+
+@router.get("")
+def data_page(request: Request, access: StaffAccess, session: SessionDep) -> Response:
+    sweep_imports(session, access.project.id)
+    context = {
+        "access": access,
+        "base_url": base_url(access),
+        "contents": browse.contents(session, access.project.id),
+        "imports": browse.list_imports(session, access.project.id),
+        "sets": browse.list_sets(session, access.project.id),
+        "n_unfrozen": count_unfrozen(session, access.project.id),
+        "max_bytes": get_settings().max_upload_bytes,
+    }
+    block = "live" if is_htmx(request) else None
+    return render(request, "datasets/data.html", context, block=block)
+
+
+@router.post("/imports")
+def import_prompts(
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    *,
+    after: BackgroundTasks,
+    file: Annotated[UploadFile, File()],
+    allow_single: Annotated[bool, Form()] = False,
+) -> Response:
+    """Keep the file, answer at once with the import's page, and import it after the response."""
+    if not file.filename:
+        raise Invalid("Choose a file to import.", field="file")
+    spool, n_bytes = keep_upload(file.file)
+    row = announce_import(
+        session, access.project.id, file.filename, n_bytes, created_by=access.person.id
+    )
+    record_event(
+        session,
+        "import.started",
+        actor_id=access.person.id,
+        project_id=access.project.id,
+        subject=str(row.id),
+        detail={"file": row.file_name, "bytes": n_bytes},
+        address=address_of(request),
+    )
+    after.add_task(run_and_close, spool, row, allow_single=allow_single)
+    return redirect(f"{base_url(access)}/imports/{row.id}")
+
+
+def keep_upload(stream: BinaryIO) -> tuple[BinaryIO, int]:
+    """A copy without a name, which is gone with this process. Raises TooLarge."""
+    limit = get_settings().max_upload_bytes
+    spool = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (closed by run_and_close)
+    shutil.copyfileobj(stream, spool, 2**20)
+    n_bytes = spool.tell()
+    spool.seek(0)
+    if n_bytes > limit:
+        spool.close()
+        raise TooLarge(
+            f"The file has {n_bytes / 2**20:,.0f} MB, and this server accepts "
+            f"{limit / 2**20:,.0f} MB. Pack it with gzip, split it, or import it with "
+            "`prefloop import` on the server."
+        )
+    return spool, n_bytes
+
+
+def run_and_close(spool: BinaryIO, row: Import, *, allow_single: bool) -> None:
+    with spool:
+        run_import(
+            row.project_id,
+            spool,
+            row.file_name,
+            row.n_bytes,
+            import_id=row.id,
+            allow_single=allow_single,
+        )
+
+
+@router.get("/imports/{import_id}")
+def import_page(
+    request: Request, import_id: uuid.UUID, access: StaffAccess, session: SessionDep
+) -> Response:
+    sweep_imports(session, access.project.id)
+    row = browse.find_import(session, access.project, import_id)
+    session.refresh(row)
+    context = {
+        "access": access,
+        "base_url": base_url(access),
+        "import_": row,
+        "is_running": row.state is ImportState.RUNNING,
+    }
+    block = "live" if is_htmx(request) else None
+    return render(request, "datasets/import.html", context, block=block)
+
+
+@router.post("/sets")
+def freeze_now(request: Request, access: StaffAccess, session: SessionDep) -> Response:
+    frozen = freeze(session, access.project, access.person.id)
+    record_event(
+        session,
+        "preference_set.frozen",
+        actor_id=access.person.id,
+        project_id=access.project.id,
+        subject=str(frozen.id),
+        detail={"number": frozen.number, "content_hash": frozen.content_hash},
+        address=address_of(request),
+    )
+    return redirect(
+        f"{base_url(access)}/sets/{frozen.id}",
+        notice=f"Froze {frozen.n_comparisons:,} comparisons as preference set {frozen.number}.",
+    )
+
+
+@router.get("/sets/{set_id}")
+def set_page(
+    request: Request, set_id: uuid.UUID, access: StaffAccess, session: SessionDep
+) -> Response:
+    found = browse.find_set_by_id(session, access.project, set_id)
+    context = {
+        "access": access,
+        "base_url": base_url(access),
+        "set": found,
+        "figures": browse.set_figures(session, found.id),
+        "file_names": {split.value: file_name(access, found, split) for split in Split},
+    }
+    return render(request, "datasets/set.html", context)
+
+
+def file_name(access: Access, found: PreferenceSet, split: Split | None) -> str:
+    which = f"-{split.value}" if split else ""
+    return f"{access.project.slug}-preferences-{found.number}{which}.jsonl"
+
+
+@router.get("/sets/{set_id}/export.jsonl")
+def export(
+    request: Request,
+    set_id: uuid.UUID,
+    access: StaffAccess,
+    session: SessionDep,
+    split: str = "",
+) -> StreamingResponse:
+    return export_response(request, session, access, set_id, split)
+
+
+def export_response(
+    request: Request, session: SessionDep, access: Access, set_id: uuid.UUID, split: str
+) -> StreamingResponse:
+    """The set as an attachment, streamed in a session of its own."""
+    side = parse_split(split)
+    found = browse.find_set_by_id(session, access.project, set_id)
+    record_event(
+        session,
+        "preference_set.exported",
+        actor_id=access.person.id,
+        project_id=access.project.id,
+        subject=str(found.id),
+        detail={"number": found.number, "split": side.value if side else "all"},
+        address=address_of(request),
+    )
+    name = file_name(access, found, side)
+    return StreamingResponse(
+        stream_export(found.id, side),
+        media_type="application/jsonl; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@router.get("/prompts")
+def prompts_page(
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    q: Annotated[str, Query(max_length=200)] = "",
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+) -> Response:
+    words = q.replace("\0", "").strip()
+    rows, total = browse.list_prompts(session, access.project.id, words, page)
+    context = {
+        "access": access,
+        "base_url": base_url(access),
+        "rows": rows,
+        "total": total,
+        "words": words,
+        "page": page,
+        "n_pages": max(1, -(-total // browse.PAGE)),
+    }
+    return render(request, "datasets/prompts.html", context)
+
+
+@router.get("/prompts/{prompt_id}")
+def prompt_page(
+    request: Request, prompt_id: uuid.UUID, access: StaffAccess, session: SessionDep
+) -> Response:
+    detail = browse.prompt_detail(session, access.project, prompt_id)
+    context = {"access": access, "base_url": base_url(access), "detail": detail}
+    return render(request, "datasets/prompt.html", context)
