@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 CAN_RUN := .venv/.can-run
 CAN_TEST := .venv/.can-test
 # A worker starts a database server of its own; beyond four they wait for one another.
-PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast check browser wheels clean
@@ -56,7 +56,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@test -n '$(PYTHON)' || { echo 'Prefloop needs Python 3.11 or newer. Install it, or name it:' \
+	@test -n '$(PYTHON)' && '$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Prefloop needs Python 3.11 or newer. Install it, or name it:' \
 		'make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo 'Python could not make .venv. On Debian and' \
 		'Ubuntu, install the package python3-venv.' >&2; exit 1; }

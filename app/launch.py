@@ -82,8 +82,8 @@ def _enter_namespace(libc: ctypes.CDLL, uid: int, gid: int) -> None:
 
 def _drop_to(uid: int, gid: int) -> None:
     os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    os.setgid(gid)
+    os.setuid(uid)
 
 
 def _keep_passage(libc: ctypes.CDLL) -> None:
