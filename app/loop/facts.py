@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Exists, exists, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from app.datasets.queries import count_unfrozen, is_counted
@@ -254,7 +255,7 @@ def _held(session: Session, project_id: uuid.UUID) -> tuple[Held, ...]:
     newest = session.scalars(
         select(Job)
         .where(Job.project_id == project_id)
-        .distinct(Job.kind)
+        .ext(distinct_on(Job.kind))
         .order_by(Job.kind, Job.created_at.desc(), Job.id)
     )
     ended_badly = [job for job in newest if job.state in (JobState.FAILED, JobState.CANCELLED)]

@@ -29,13 +29,12 @@ def select(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Rank pairs by what an answer would teach the reward model's last layer."""
-    from worker.policy.files import read_lines
     from worker.reward.data import read_preferences
     from worker.runtime import end_runtime, start_runtime
     from worker.select.rank import Ranker
 
     voice, runtime = make_progress(progress), start_runtime(seed, device=device, threads=threads)
-    rows = [row for _, row in read_lines(pairs)]
+    rows = _read(pairs)
     known = read_preferences(answered) if answered is not None else []
     if len(known) > MOST_ANSWERED:
         known = random.Random(seed).sample(known, MOST_ANSWERED)  # noqa: S311 (must be seeded)
@@ -47,6 +46,19 @@ def select(
     _write(out, ranked)
     voice.result(report)
     end_runtime(runtime)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    from worker.errors import TrainerError
+
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+    except (OSError, ValueError) as error:
+        raise TrainerError(f"{path} cannot be read as JSON lines: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not {"id", "prompt", "a", "b"} <= row.keys():
+            raise TrainerError(f"{path}, line {number}: needs id, prompt, a and b.", line=number)
+    return rows
 
 
 def _write(out: Path, rows: Sequence[dict[str, Any]]) -> None:
