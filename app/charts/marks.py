@@ -99,7 +99,7 @@ def guide(plot: Plot, value: float, label: str) -> Markup:
     """A level worth knowing (chance, a budget): a thin dotted line with its name on it."""
     y = plot.y(value)
     line = _line((plot.left, y), (plot.right, y), "guide", str(Dash.DOTTED))
-    return line + text(plot.left + 4, y - 5, label, class_="guide-label")
+    return line + text(plot.right - 4, y - 5, label, anchor="end", class_="guide-label")
 
 
 def path(plot: Plot, run: Sequence[tuple[float, float]], *, is_step: bool) -> str:

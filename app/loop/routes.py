@@ -85,7 +85,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
         "stages": stages,
         "rounds": queries.list_rounds(session, project.id),
         "every": EVERY if facts.jobs else EVERY_WHILE_IDLE,
-        "interval_words": reward_figures.interval_words,
+        "interval_short": reward_figures.interval_short,
         "n_held_out": reward_figures.n_held_out,
         "score_words": policy_figures.score_words,
         **_charts(session, access),

@@ -35,7 +35,9 @@ class Standing(StrEnum):
     RUNNING = "running"
     FAILED = "failed"
     STOPPED = "stopped"
+    NEXT = "next"
     READY = "ready"
+    OPEN = "open"
     DONE = "done"
 
 
@@ -82,17 +84,25 @@ class Stage:
 
     @property
     def is_current(self) -> bool:
-        return self.standing not in (Standing.WAITING, Standing.DONE, Standing.READY)
+        return self.standing in CURRENT
+
+
+CURRENT = frozenset(Standing) - {Standing.WAITING, Standing.READY, Standing.OPEN, Standing.DONE}
 
 
 def headline(facts: Facts) -> str:
     """The whole loop in one sentence."""
     found = decide(facts)
-    if isinstance(found, Due):
-        name = NAMES[found.step]
-        return f"Next: {name}." if facts.workers else f"Next: {name}, once a worker runs."
-    assert isinstance(found, Waiting)  # noqa: S101  (the only other answer)
-    return found.sentence
+    if isinstance(found, Waiting):
+        return found.sentence
+    name = NAMES[found.step]
+    next_ = f"Next: {name}." if facts.workers else f"Next: {name}, once a worker runs."
+    return " ".join([next_, *(_waits_for_you(one) for one in facts.held)])
+
+
+def _waits_for_you(held: Held) -> str:
+    what = "failed" if held.is_failure else "was stopped"
+    return f"{NAMES[STEP_OF[held.kind]].capitalize()} {what} and waits for you."
 
 
 def build_stages(
@@ -117,7 +127,9 @@ def _prompts(facts: Facts, activity: Activity) -> Stage:
         "prompts",
         "Prompts and pairs",
         Standing.DONE,
-        f"{_n(facts.n_pairs_open, 'pair')} open for comparison.",
+        f"{_n(facts.n_pairs_open, 'pair')} open for comparison."
+        if facts.n_pairs_open
+        else "No pair is open for comparison.",
         result=Result(
             f"{activity.n_prompts:,}",
             "prompt" if activity.n_prompts == 1 else "prompts",
@@ -151,9 +163,10 @@ def _compare(facts: Facts, activity: Activity) -> Stage:
 
 def _people(facts: Facts, *, is_open: bool) -> Standing:
     """People are the ones the loop waits for, unless a machine works or somebody must act."""
-    if facts.jobs or facts.held or not is_open or isinstance(decide(facts), Due):
-        return Standing.WAITING if not is_open else Standing.READY
-    return Standing.PEOPLE
+    if not is_open:
+        return Standing.WAITING
+    is_busy = facts.jobs or facts.held or isinstance(decide(facts), Due)
+    return Standing.OPEN if is_busy else Standing.PEOPLE
 
 
 def _freeze(facts: Facts, last: LastRuns) -> Stage:
@@ -175,7 +188,7 @@ def _freeze(facts: Facts, last: LastRuns) -> Stage:
         result=Result(
             f"Set {frozen.number}",
             f"{_n(frozen.n_comparisons, 'comparison')}, {frozen.content_hash[:8]}",
-            f"/datasets/{frozen.id}",
+            f"/datasets/sets/{frozen.id}",
         ),
     )
 
@@ -199,7 +212,7 @@ def _policy(facts: Facts, last: LastRuns, jobs: Sequence[Progress]) -> Stage:
     note = "the first policy"
     if run.algorithm is Algorithm.PPO:
         ends = f"{score_words(run, 'before')} → {score_words(run, 'after')}"
-        note = f"score {ends}, KL {format_number(run.kl, 1)}"
+        note = f"score {ends}, KL\u00a0{format_number(run.kl, 1)}"
     return _with(stage, Result(f"Policy {run.number}", note, f"/policy/{run.id}"))
 
 
@@ -250,15 +263,20 @@ def _standing(
         return Standing.QUEUED
     if held:
         return Standing.FAILED if held[0].is_failure else Standing.STOPPED
-    if any(is_due(facts, step) for step in steps):
-        return Standing.READY
-    return Standing.WAITING
+    found = decide(facts)
+    if isinstance(found, Due) and found.step in steps:
+        return Standing.NEXT
+    return Standing.READY if any(is_due(facts, step) for step in steps) else Standing.WAITING
 
 
 def _sentence(facts: Facts, steps: tuple[Step, ...], jobs: Sequence[Progress]) -> str:
-    """What the stage's jobs do; else what its first step that is not through waits for."""
+    """What the stage's jobs do; else what its step that is due, or its first, waits for."""
     if jobs:
         return f"{NAMES[STEP_OF[jobs[0].kind]].capitalize()}."
+    due = [step for step in steps if is_due(facts, step)]
+    if due and due[0] is not steps[0]:
+        said = explain(facts, due[0])
+        return f"{NAMES[due[0]].capitalize()}: {said[:1].lower()}{said[1:]}"
     return explain(facts, steps[0])
 
 

@@ -31,7 +31,7 @@ def score_words(run: PolicyRun, which: str) -> str:
     error = end(run, which).get("standard_error")
     if value is None or error is None:
         return format_number(value, 2)
-    return f"{format_number(value, 2)} ± {format_number(error, 2)}"
+    return f"{format_number(value, 2)}\u00a0±\u00a0{format_number(error, 2)}"
 
 
 def alarm_words(run: PolicyRun) -> list[str]:

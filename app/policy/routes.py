@@ -7,15 +7,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from app.policy import figures, queries
+from app.policy import figures, queries, service
 from app.policy.samples import read_samples
 from app.reward import artefacts
 from app.reward.figures import differing
 from app.reward.progress import read_progress, seconds_of
 from app.reward.queries import read_metrics
 from app.tables.runs import PolicyRun, RunState
-from app.web.access import StaffAccess
+from app.web.access import ResearcherAccess, StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
 
 router = APIRouter()
@@ -47,6 +48,14 @@ def show_run(
         return _compare(request, access, session, run, other)
     context = {"access": access, **_run_context(session, access.project.slug, run)}
     return render(request, "policy/run.html", context, block="live" if is_htmx(request) else None)
+
+
+@router.post(BASE + "/{run_id}/live")
+def make_live(run_id: uuid.UUID, access: ResearcherAccess, session: SessionDep) -> Response:
+    run = queries.find_policy_run(session, access.project.id, run_id)
+    service.make_live(session, run, by=access.person.id)
+    said = f"Policy {run.number} is live: it writes the next completions that people compare."
+    return redirect(f"/projects/{access.project.slug}/policy/{run.id}", notice=said)
 
 
 @router.get(BASE + "/{run_id}/files/{name}")

@@ -59,6 +59,12 @@ def interval_words(accuracy: float | None, n: int | None) -> str:
     return f"{format_number(limits[0], 2)} to {format_number(limits[1], 2)}, n {n:,}"
 
 
+def interval_short(accuracy: float | None, n: int | None) -> str:
+    """ "[0.61, 0.74]"; empty without an interval."""
+    limits = interval(accuracy, n)
+    return f"[{format_number(limits[0], 2)}, {format_number(limits[1], 2)}]" if limits else ""
+
+
 def by_strength(run: Judged) -> list[Strength]:
     """Accuracy for each strength of preference, strongest first."""
     found = held_out(run).get("by_strength")

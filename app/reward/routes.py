@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from app.reward import artefacts, figures, queries
+from app.reward import artefacts, figures, queries, service
 from app.reward.progress import read_progress, seconds_of
 from app.tables.runs import RewardRun, RunState
-from app.web.access import StaffAccess
+from app.web.access import ResearcherAccess, StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
 
 router = APIRouter()
@@ -53,6 +54,14 @@ def show_run(
         return _compare(request, access, session, run, other)
     context = {"access": access, **_run_context(session, access.project.slug, run)}
     return render(request, "reward/run.html", context, block="live" if is_htmx(request) else None)
+
+
+@router.post(BASE + "/{run_id}/live")
+def make_live(run_id: uuid.UUID, access: ResearcherAccess, session: SessionDep) -> Response:
+    run = queries.find_reward_run(session, access.project.id, run_id)
+    service.make_live(session, run, by=access.person.id)
+    said = f"Reward model {run.number} is live: policies are optimised against it from now on."
+    return redirect(f"/projects/{access.project.slug}/reward/{run.id}", notice=said)
 
 
 @router.get(BASE + "/{run_id}/files/{name}")
