@@ -1,0 +1,102 @@
+"""What the compare page posts."""
+
+import uuid
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.collect.pairing import canonical, is_rating
+from app.collect.service import FlagIn, SideName
+from app.errors import Invalid
+
+FLAG = "flag."
+
+REASONS = (
+    "I do not know enough about this to judge",
+    "I have seen this before",
+    "I would rather not read this",
+    "The text is broken or in a language I do not read",
+)
+OTHER = "other"
+
+
+def _last(value: object) -> object:
+    return value[-1] if isinstance(value, list) else value
+
+
+def _one_number(value: object) -> object:
+    # Left empty where no script counts the time.
+    return None if value == "" else value
+
+
+class AnswerForm(BaseModel):
+    """One answer as it was shown: 1 is far on the left, 8 far on the right.
+
+    Flags come as `flag.<id>.left`, `flag.<id>.right` or `flag.<id>`, with a number or "na".
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    rating: int = 0
+    comment: str = ""
+    is_about_equal: bool = False
+    is_both_bad: bool = False
+
+    def canonical_rating(self, is_flipped: bool) -> int:
+        """Raises Invalid unless one of the eight cells was chosen."""
+        if not is_rating(self.rating):
+            raise Invalid("Choose one of the eight cells: a rating from 1 to 8.", field="rating")
+        return canonical(self.rating, is_flipped)
+
+    def flags(self, is_flipped: bool) -> list[FlagIn]:
+        """The answered flags in the frame of A and B. Raises Invalid."""
+        extra = (self.model_extra or {}).items()
+        return [
+            _flag_in(name.removeprefix(FLAG), str(_last(value)), is_flipped)
+            for name, value in extra
+            if name.startswith(FLAG) and value not in ("", [])
+        ]
+
+
+class NewAnswerForm(AnswerForm):
+    assignment_id: uuid.UUID
+    idempotency_key: str = Field(min_length=1, max_length=200)
+    seconds: Annotated[float | None, BeforeValidator(_one_number)] = None
+
+
+class ChangedAnswerForm(AnswerForm):
+    revision: int
+    back: str = ""
+
+
+class SkipForm(BaseModel):
+    assignment_id: uuid.UUID
+    reason: str = ""
+    other: str = ""
+
+    def words(self) -> str:
+        """The reason to store; free text stands for itself or follows a chosen reason."""
+        chosen = self.reason if self.reason in REASONS else ""
+        return ": ".join(part for part in (chosen, self.other.strip()) if part)
+
+
+class LeaseForm(BaseModel):
+    assignment_id: uuid.UUID
+
+
+def _flag_in(name: str, value: str, is_flipped: bool) -> FlagIn:
+    flag_id, _, place = name.partition(".")
+    side: SideName | None = None
+    if place:
+        side = "A" if (place == "left") != is_flipped else "B"
+    try:
+        return FlagIn(uuid.UUID(flag_id), side, None if value == "na" else int(value))
+    except ValueError as error:
+        raise Invalid("A flag was answered in a way that this page does not know.") from error
+
+
+def flag_name(flag_id: uuid.UUID, side: SideName | None, is_flipped: bool) -> str:
+    """The name under which the page asks a flag about a canonical side."""
+    if side is None:
+        return f"{FLAG}{flag_id}"
+    return f"{FLAG}{flag_id}.{'left' if (side == 'A') != is_flipped else 'right'}"

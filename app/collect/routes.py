@@ -1,0 +1,228 @@
+"""The compare page and the annotator's own history."""
+
+import secrets
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response
+from sqlalchemy.orm import Session
+
+from app.collect import service
+from app.collect.forms import (
+    REASONS,
+    ChangedAnswerForm,
+    LeaseForm,
+    NewAnswerForm,
+    SkipForm,
+    flag_name,
+)
+from app.collect.pairing import shown
+from app.collect.queries import MANY, n_left
+from app.collect.service import Nothing
+from app.collect.sheets import history, last_comparison, n_since, sheet_of
+from app.projects.queries import current_guidelines, flags_of
+from app.tables.base import utc_now
+from app.tables.collect import Comparison
+from app.tables.projects import FlagScope
+from app.web.access import Access, AnnotatorAccess
+from app.web.dependencies import SessionDep
+from app.web.redirects import redirect
+from app.web.templating import is_htmx, render
+
+router = APIRouter(prefix="/projects/{slug}/collect", include_in_schema=False)
+
+TEMPLATE = "collect/compare.html"
+ANSWERS_A_PAGE = 50
+# Without a script nobody counts active seconds; what is longer than this was not all reading.
+UNCOUNTED_SECONDS = 120.0
+
+
+@router.get("")
+def compare(request: Request, session: SessionDep, access: AnnotatorAccess) -> Response:
+    context = _next(session, access)
+    context["guidelines"] = current_guidelines(session, access.project.id)
+    return render(request, TEMPLATE, context)
+
+
+@router.post("/answers")
+def answer(
+    request: Request,
+    session: SessionDep,
+    access: AnnotatorAccess,
+    form: Annotated[NewAnswerForm, Form()],
+) -> Response:
+    """Record the answer and hand out the next pair, in one round trip."""
+    assignment = service.own_assignment(session, form.assignment_id, access.person.id)
+    claimed = UNCOUNTED_SECONDS if form.seconds is None else form.seconds
+    service.record_comparison(
+        session,
+        assignment_id=assignment.id,
+        annotator_id=access.person.id,
+        rating=form.canonical_rating(assignment.is_flipped),
+        seconds=service.active_seconds(claimed, assignment),
+        idempotency_key=form.idempotency_key,
+        flags=form.flags(assignment.is_flipped),
+        comment=form.comment,
+        is_about_equal=form.is_about_equal,
+        is_both_bad=form.is_both_bad,
+    )
+    return _next_page(request, session, access)
+
+
+@router.post("/skips")
+def skip(
+    request: Request,
+    session: SessionDep,
+    access: AnnotatorAccess,
+    form: Annotated[SkipForm, Form()],
+) -> Response:
+    service.skip(session, form.assignment_id, access.person.id, form.words())
+    return _next_page(request, session, access, "Skipped. Someone else will see that pair.")
+
+
+@router.post("/renewals")
+def renew(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[LeaseForm, Form()]
+) -> Response:
+    service.renew_lease(session, form.assignment_id, access.person.id)
+    return Response(status_code=204)
+
+
+@router.post("/releases")
+def release(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[LeaseForm, Form()]
+) -> Response:
+    service.release(session, form.assignment_id, access.person.id)
+    return redirect("/", "That pair went back to the queue. See you soon.")
+
+
+@router.get("/last")
+def last(session: SessionDep, access: AnnotatorAccess) -> Response:
+    found = last_comparison(session, access.project.id, access.person.id)
+    if found is None:
+        return redirect(_url(access), "You have not answered anything yet.")
+    return redirect(f"{_url(access)}/answers/{found.id}")
+
+
+@router.get("/answers/{comparison_id}")
+def edit(
+    request: Request,
+    session: SessionDep,
+    access: AnnotatorAccess,
+    comparison_id: uuid.UUID,
+    back: str = "",
+) -> Response:
+    comparison = service.own_comparison(session, comparison_id, access.person.id)
+    context = {
+        **_counts(session, access),
+        **_sheet(session, access, comparison.pair_id, comparison.is_flipped),
+        "assignment": None,
+        "comparison": comparison,
+        "said": _said(session, comparison),
+        "back": back,
+        "why": None,
+        "guidelines": current_guidelines(session, access.project.id),
+    }
+    return render(request, TEMPLATE, context)
+
+
+@router.post("/answers/{comparison_id}")
+def change(
+    session: SessionDep,
+    access: AnnotatorAccess,
+    comparison_id: uuid.UUID,
+    form: Annotated[ChangedAnswerForm, Form()],
+) -> Response:
+    comparison = service.own_comparison(session, comparison_id, access.person.id)
+    service.change_comparison(
+        session,
+        comparison.id,
+        access.person.id,
+        rating=form.canonical_rating(comparison.is_flipped),
+        flags=form.flags(comparison.is_flipped),
+        comment=form.comment,
+        is_about_equal=form.is_about_equal,
+        is_both_bad=form.is_both_bad,
+        after=form.revision,
+    )
+    url = f"{_url(access)}/history" if form.back == "history" else _url(access)
+    return redirect(url, "Your answer was changed; the one before is kept beside it.")
+
+
+@router.get("/history")
+def own_history(
+    request: Request, session: SessionDep, access: AnnotatorAccess, q: str = "", page: int = 1
+) -> Response:
+    words, page = q.strip()[:200].replace("\x00", ""), max(1, min(page, 100_000))
+    rows = history(
+        session,
+        access.project.id,
+        access.person.id,
+        words=words,
+        limit=ANSWERS_A_PAGE + 1,
+        offset=(page - 1) * ANSWERS_A_PAGE,
+    )
+    context = {
+        "access": access,
+        "rows": [(c, prompt, shown(c.rating, c.is_flipped)) for c, prompt in rows[:ANSWERS_A_PAGE]],
+        "has_more": len(rows) > ANSWERS_A_PAGE,
+        "words": words,
+        "page": page,
+    }
+    return render(request, "collect/history.html", context)
+
+
+def _url(access: Access) -> str:
+    return f"/projects/{access.project.slug}/collect"
+
+
+def _next_page(request: Request, session: Session, access: Access, notice: str = "") -> Response:
+    """The next pair in the same response; without a script, a way to it."""
+    if not is_htmx(request):
+        return redirect(_url(access), notice)
+    return render(request, TEMPLATE, _next(session, access), block="pair")
+
+
+def _next(session: Session, access: Access) -> dict[str, Any]:
+    found = service.next_assignment(session, access.project, access.person.id)
+    context = {**_counts(session, access), "comparison": None, "said": {}, "back": ""}
+    if isinstance(found, Nothing):
+        return {**context, "assignment": None, "why": found.why.value}
+    return {
+        **context,
+        **_sheet(session, access, found.pair_id, found.is_flipped),
+        "assignment": found,
+        "why": None,
+        "key": secrets.token_urlsafe(16),
+    }
+
+
+def _counts(session: Session, access: Access) -> dict[str, Any]:
+    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
+    left = n_left(session, access.project.id, access.person.id)
+    return {
+        "access": access,
+        "today": n_since(session, access.project.id, access.person.id, midnight),
+        "left": f"more than {MANY}" if left > MANY else str(left),
+        "reasons": REASONS,
+    }
+
+
+def _sheet(
+    session: Session, access: Access, pair_id: uuid.UUID, is_flipped: bool
+) -> dict[str, Any]:
+    flags = flags_of(session, access.project.id)
+    return {
+        "sheet": sheet_of(session, pair_id, is_flipped=is_flipped),
+        "flags": {scope.value: [f for f in flags if f.scope is scope] for scope in FlagScope},
+    }
+
+
+def _said(session: Session, comparison: Comparison) -> dict[str, str]:
+    """What was answered, by the names of the page's inputs."""
+    answers = service.read_flags(session, comparison.id, comparison.pair_id)
+    said = {
+        flag_name(flag_id, side, comparison.is_flipped): "na" if value is None else str(value)
+        for (flag_id, side), value in answers.items()
+    }
+    return {**said, "rating": str(shown(comparison.rating, comparison.is_flipped))}

@@ -1,0 +1,72 @@
+// One round trip a comparison: where the focus goes, what is announced, and what happens when the
+// connection is gone.
+
+const RENEW_MS = 240_000;
+const toasts = document.getElementById("toasts");
+
+function pair() {
+  return document.getElementById("pair");
+}
+
+function begin() {
+  document.querySelector(".opens-comment")?.removeAttribute("hidden");
+  document.dispatchEvent(new CustomEvent("prefloop:pair"));
+}
+
+function say(words) {
+  const toast = document.createElement("p");
+  toast.className = "toast is-danger";
+  toast.setAttribute("role", "alert");
+  toast.textContent = words;
+  toasts.replaceChildren(toast);
+}
+
+function settle() {
+  toasts.querySelectorAll(".is-danger").forEach((toast) => toast.remove());
+  begin();
+  window.scrollTo(0, 0);
+  document.getElementById("asked")?.focus({ preventScroll: true });
+  const pace = document.getElementById("pace")?.textContent.replace(/\s+/g, " ").trim();
+  document.getElementById("announcement").textContent =
+    pair()?.dataset.assignment ? `Next pair. ${pace}.` : "There is no pair for you now.";
+}
+
+const isOurs = (event) => event.target?.closest?.("#pair") || event.detail?.ctx?.target?.id === "pair";
+
+document.addEventListener("htmx:before:request", (event) => {
+  if (isOurs(event)) pair().setAttribute("aria-busy", "true");
+});
+
+document.addEventListener("htmx:finally:request", () => pair()?.removeAttribute("aria-busy"));
+
+document.addEventListener("htmx:after:swap", (event) => {
+  const status = event.detail?.ctx?.response?.raw?.status ?? event.detail?.ctx?.response?.status ?? 200;
+  if (status < 400) settle();
+});
+
+// The server is there and refused: its own words are in the toast. A proxy's are not.
+document.addEventListener("htmx:response:error", () => {
+  setTimeout(() => {
+    if (!toasts.querySelector(".is-danger")) {
+      say("The server could not take your answer just now. It is still here: press Enter to send it again.");
+    }
+  }, 50);
+});
+
+document.addEventListener("htmx:error", (event) => {
+  if (!event.detail?.ctx) return;
+  say("No connection to the server. Your answer is still here: press Enter to send it again.");
+});
+
+setInterval(() => {
+  const { assignment, renew } = pair()?.dataset ?? {};
+  const isAway = document.hidden || document.documentElement.hasAttribute("data-idle");
+  if (!assignment || isAway) return;
+  const body = new URLSearchParams({
+    assignment_id: assignment,
+    csrf_token: document.querySelector('input[name="csrf_token"]').value,
+  });
+  fetch(renew, { method: "POST", body }).catch(() => {});
+}, RENEW_MS);
+
+begin();

@@ -1,0 +1,75 @@
+// The compare page by keyboard: one key an answer, one a flag, Enter to go on.
+
+const pair = () => document.getElementById("pair");
+const form = () => document.getElementById("answer");
+
+function isTyping(target) {
+  return target.matches?.('textarea, select, [contenteditable], input:not([type="radio"]):not([type="checkbox"])');
+}
+
+function rate(n) {
+  const cell = form()?.querySelector(`input[name="rating"][value="${n}"]`);
+  if (cell) { cell.checked = true; cell.focus({ preventScroll: true }); }
+}
+
+// yes, no, (not applicable,) nothing again; a rating takes the focus and then a digit.
+function cycle(flag) {
+  const inputs = [...flag.querySelectorAll("input")];
+  const place = inputs.findIndex((input) => input.checked);
+  if (flag.dataset.kind === "rating_7") { (inputs[place] ?? inputs[0]).focus(); return; }
+  (inputs[place + 1] ?? inputs[place]).click();
+  flag.scrollIntoView({ block: "nearest" });
+}
+
+function flagFor(key) {
+  const place = key === key.toLowerCase() ? "left" : "right";
+  const same = [...document.querySelectorAll(`.flag[data-key="${key.toLowerCase()}"]`)].filter((f) => !f.hidden);
+  return same.find((flag) => flag.dataset.place === place) ?? same.find((flag) => !flag.dataset.place);
+}
+
+function panel(id) {
+  document.getElementById(id)?.togglePopover();
+}
+
+const deeds = {
+  c() {
+    document.getElementById("comment-field")?.removeAttribute("data-quiet");
+    document.getElementById("comment")?.focus();
+  },
+  e() { form()?.querySelector('[name="is_about_equal"]')?.click(); },
+  b() { form()?.querySelector('[name="is_both_bad"]')?.click(); },
+  s() { panel("skip"); },
+  g() { panel("guidelines"); },
+  h() { panel("keys"); },
+  "?"() { panel("keys"); },
+  u() { if (pair()) location.assign(pair().dataset.last); },
+};
+
+function submit(event) {
+  if (!form() || event.target.closest?.("a, button, summary, [popover]")) return;
+  if (event.target.id === "comment" && !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  if (!event.repeat) form().requestSubmit();
+}
+
+function digit(event) {
+  const flag = event.target.closest?.('.flag[data-kind="rating_7"]');
+  const input = flag?.querySelector(`input[value="${event.key}"]`);
+  if (input) { input.click(); document.getElementById("asked")?.focus({ preventScroll: true }); }
+  else rate(event.key);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") { submit(event); return; }
+  if (event.key === "Escape" && isTyping(event.target)) { event.target.blur(); return; }
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event.target)) return;
+  if (document.querySelector("#skip:popover-open")) return;
+  if (/^[1-8]$/.test(event.key)) { event.preventDefault(); digit(event); return; }
+  const flag = /^[a-z]$/i.test(event.key) ? flagFor(event.key) : null;
+  const deed = flag ? () => cycle(flag) : deeds[event.key];
+  if (deed && !event.repeat) { event.preventDefault(); deed(); }
+});
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.(".opens-comment")) deeds.c();
+});
