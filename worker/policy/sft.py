@@ -197,14 +197,14 @@ def _train(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0))
-        if not math.isfinite(float(loss) + norm):
+        if not math.isfinite(loss.item() + norm):
             raise TrainerError(
                 f"The loss is not a number any more at step {step + 1}. The last checkpoint is "
                 "kept. Try a lower learning rate."
             )
         optimiser.step()
         step += 1
-        progress.metrics(step, {"loss": float(loss), "learning_rate": rate, "gradient_norm": norm})
+        progress.metrics(step, {"loss": loss.item(), "learning_rate": rate, "gradient_norm": norm})
         progress.advance(step, len(plan), "Learning from demonstrations")
         is_stopping = stop_requested() and step < len(plan)
         if is_stopping or step % config.checkpoint_every == 0:
