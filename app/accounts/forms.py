@@ -36,7 +36,7 @@ class PasswordForm(BaseModel):
 
 class ApiTokenForm(BaseModel):
     token_name: Line = ""
-    days: Line = "90"
+    days: Line = ""
     is_read_only: bool = False
 
     def whole_days(self) -> int:

@@ -120,4 +120,6 @@ class FlagForm(BaseModel):
 
 
 class MoveForm(BaseModel):
-    places: Literal[-1, 1]
+    """`places` is -1 for earlier, 1 for later."""
+
+    places: Annotated[int, Field(ge=-1, le=1)]

@@ -33,7 +33,7 @@ def _page(
     person = login.person
     context = {
         "profile": ProfileForm(name=person.name, email=person.email),
-        "token": ApiTokenForm(),
+        "token": ApiTokenForm(days="90"),
         "secret": "",
         "errors": {refusal.field or "name": refusal.message} if refusal else {},
         "sessions": sessions_of(session, person.id),
