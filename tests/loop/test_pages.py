@@ -240,7 +240,7 @@ def test_the_api_says_where_the_loop_stands_to_a_bearer_token(
             prefix="pf_xxx",
             token_hash=hash_token(token),
             expires_at=utc_now() + timedelta(days=1),
-        )  # fmt: skip
+        )
     )
     session.commit()
     found = browsing.get(
