@@ -84,27 +84,26 @@ def _richest_first(answers: Sequence[Answer], splits: Mapping[str, Split]) -> li
 
 def as_line(row: Row[Any]) -> str:
     """One frozen comparison as a canonical JSON line, with its line feed."""
-    frozen = row.PreferenceRow
-    is_a_chosen = frozen.rating <= 4
+    is_a_chosen = row.rating <= 4
     chosen, rejected = (row.text_a, row.text_b) if is_a_chosen else (row.text_b, row.text_a)
     line = {
         "prompt": [{"role": one["role"], "content": one["content"]} for one in row.messages],
         "chosen": [{"role": "assistant", "content": chosen}],
         "rejected": [{"role": "assistant", "content": rejected}],
-        "rating": frozen.rating,
-        "strength": strength(frozen.rating),
+        "rating": row.rating,
+        "strength": strength(row.rating),
         "chosen_side": "A" if is_a_chosen else "B",
-        "weight": float(frozen.weight),
-        "is_about_equal": frozen.is_about_equal,
-        "is_both_bad": frozen.is_both_bad,
+        "weight": float(row.weight),
+        "is_about_equal": row.is_about_equal,
+        "is_both_bad": row.is_both_bad,
         "flags": [
-            {key: flag[key] for key in ("key", "scope", "side", "value")} for flag in frozen.flags
+            {key: flag[key] for key in ("key", "scope", "side", "value")} for flag in row.flags
         ],
-        "annotator": frozen.annotator_hash,
-        "pair": str(frozen.pair_id),
-        "draw": frozen.draw,
-        "draw_probability": float(frozen.draw_probability),
-        "split": frozen.split.value,
+        "annotator": row.annotator_hash,
+        "pair": str(row.pair_id),
+        "draw": row.draw,
+        "draw_probability": float(row.draw_probability),
+        "split": row.split.value,
         "group": row.group,
     }
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"

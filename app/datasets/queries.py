@@ -169,7 +169,7 @@ def export_rows(set_id: uuid.UUID, split: Split | None) -> Select[Any]:
     """The rows of a set with their texts, in the frozen order."""
     statement = (
         select(
-            PreferenceRow,
+            *PreferenceRow.__table__.columns,
             Prompt.messages,
             group_name().label("group"),
             CompletionA.text.label("text_a"),

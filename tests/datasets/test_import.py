@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -268,6 +270,40 @@ def test_an_import_whose_server_died_is_found_and_said_to_be_cut_off(
     assert states == {"alive": "running", "about to begin": "running", "dead": "failed"}
     dead = session.scalars(select(Import).where(Import.file_name == "dead")).one()
     assert "was cut off" in dead.error
+
+
+def test_kill_nine_in_the_middle_leaves_nothing_but_a_row_that_says_so(
+    session: Session, project: Project, tmp_path: Path
+) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(
+        b"".join(line(prompt=f"{n}?", completions=[f"x {n}", "y"]) for n in range(20_000))
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.datasets.import_and_wait", str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "half way\n"
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+
+    row = session.scalars(select(Import)).one()
+    assert row.state is ImportState.RUNNING
+    row.created_at = utc_now() - timedelta(minutes=1)
+    session.commit()
+    deadline = time.monotonic() + 20
+    while row.state is ImportState.RUNNING and time.monotonic() < deadline:
+        sweep_imports(session, project.id)
+        session.commit()
+        session.refresh(row)
+
+    assert row.state is ImportState.FAILED
+    assert "was cut off" in row.error
+    assert count(session, Prompt) == 0
+    assert bring(project, GOOD).n_pairs == 1
 
 
 def test_a_stream_that_breaks_leaves_a_failed_import_and_the_error_goes_on(
