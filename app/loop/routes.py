@@ -14,7 +14,6 @@ from app.loop.switch import switch
 from app.policy import figures as policy_figures
 from app.reward import figures as reward_figures
 from app.reward.queries import list_reward_runs, read_metrics
-from app.tables.runs import Algorithm
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.redirects import redirect
@@ -99,10 +98,9 @@ def _charts(session: Session, access: Access) -> dict[str, Any]:
     policy = queries.find_charted_policy(session, project.id)
     charts = []
     if policy is not None:
-        curves = read_metrics(session, policy.id)
+        curves = read_metrics(session, policy.id, policy_figures.DRAWN)
         csv_url = f"{api}/policy-runs/{policy.id}/metrics.csv"
-        charts = policy_figures.charts_of(policy, curves, csv_url)
-        charts = charts[:2] if policy.algorithm is Algorithm.PPO else charts
+        charts = policy_figures.main_charts(policy, curves, csv_url)
     return {
         "reward_chart": reward_figures.history_chart(rewards, f"{api}/reward-runs.csv"),
         "charted_policy": policy,

@@ -12,6 +12,8 @@ from app.tables.runs import Algorithm, PolicyRun
 
 STEP = Axis("step", is_whole=True)
 NOT_YET = "The first step has not been reported yet."
+# The metrics that charts draw, of the many that a trainer reports.
+DRAWN = ("score_mean", "reward_mean", "kl", "entropy", "loss")
 WAYS = {
     Algorithm.BASE: "the base model as it came",
     Algorithm.SFT: "supervised fine-tuning",
@@ -155,18 +157,21 @@ def loss_chart(run: PolicyRun, curves: dict[str, Curve], csv_url: str = "") -> M
     )
 
 
-def charts_of(run: PolicyRun, curves: dict[str, Curve], csv_url: str = "") -> list[Markup]:
-    """The charts that a run of this kind has."""
+def main_charts(run: PolicyRun, curves: dict[str, Curve], csv_url: str = "") -> list[Markup]:
+    """The charts that say most about a run of this kind."""
     if run.algorithm is Algorithm.BASE:
         return []
     if run.algorithm is Algorithm.SFT:
         return [loss_chart(run, curves, csv_url)]
-    return [
-        score_chart(run, curves, csv_url),
-        kl_chart(run, curves, csv_url),
-        reward_chart(curves, csv_url),
-        entropy_chart(curves, csv_url),
-    ]
+    return [score_chart(run, curves, csv_url), kl_chart(run, curves, csv_url)]
+
+
+def all_charts(run: PolicyRun, curves: dict[str, Curve], csv_url: str = "") -> list[Markup]:
+    """Every chart that a run of this kind has."""
+    charts = main_charts(run, curves, csv_url)
+    if run.algorithm in (Algorithm.BASE, Algorithm.SFT):
+        return charts
+    return [*charts, reward_chart(curves, csv_url), entropy_chart(curves, csv_url)]
 
 
 def overlay(runs: Sequence[PolicyRun], metrics: Sequence[dict[str, Curve]]) -> Markup:

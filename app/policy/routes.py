@@ -67,6 +67,7 @@ def show_file(run_id: uuid.UUID, name: str, access: StaffAccess, session: Sessio
 
 def _run_context(session: Session, slug: str, run: PolicyRun) -> dict[str, Any]:
     csv_url = f"/api/v1/projects/{slug}/policy-runs/{run.id}/metrics.csv"
+    curves = read_metrics(session, run.id, figures.DRAWN)
     is_unfinished = run.state in (RunState.QUEUED, RunState.RUNNING)
     return {
         "run": run,
@@ -78,7 +79,7 @@ def _run_context(session: Session, slug: str, run: PolicyRun) -> dict[str, Any]:
         "after": figures.end(run, "after"),
         "score_before": figures.score_words(run, "before"),
         "score_after": figures.score_words(run, "after"),
-        "charts": figures.charts_of(run, read_metrics(session, run.id), csv_url),
+        "charts": figures.all_charts(run, curves, csv_url),
         "provenance": queries.read_provenance(session, run),
         "comparable": queries.list_comparable(session, run),
         "samples": [] if is_unfinished else read_samples(run.artefact),
@@ -103,7 +104,9 @@ def _compare(
         ],
         "provenance": [queries.read_provenance(session, one) for one in pair],
         "alarms": [figures.alarm_words(one) for one in pair],
-        "charts": [figures.overlay(pair, [read_metrics(session, one.id) for one in pair])],
+        "charts": [
+            figures.overlay(pair, [read_metrics(session, one.id, figures.DRAWN) for one in pair])
+        ],
         "differences": differing(pair[0].configuration, pair[1].configuration),
         "seconds": [seconds_of(one) for one in pair],
     }

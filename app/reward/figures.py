@@ -12,6 +12,8 @@ from app.reward.intervals import wilson
 from app.reward.queries import Curve
 
 STRENGTHS = {"1": "close", "2": "a little better", "3": "better", "4": "far better"}
+# The metrics that charts draw, of the many that a trainer reports.
+DRAWN = ("loss", "accuracy", "eval_loss", "eval_accuracy")
 CHANCE = Guide(0.5, "chance")
 
 

@@ -1,7 +1,7 @@
 """What is known of reward runs: rows, metrics by step, the job behind a run, who used it."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,13 +59,18 @@ def find_set(session: Session, run: RewardRun) -> PreferenceSet:
     return found
 
 
-def read_metrics(session: Session, run_id: uuid.UUID) -> dict[str, Curve]:
-    """(step, value) by metric name, steps ascending; a value that was not a number is None."""
-    rows = session.execute(
-        select(RunMetric.name, RunMetric.step, RunMetric.value)
-        .where(RunMetric.run_id == run_id)
-        .order_by(RunMetric.name, RunMetric.step)
-    )
+def read_metrics(
+    session: Session, run_id: uuid.UUID, names: Collection[str] | None = None
+) -> dict[str, Curve]:
+    """(step, value) by metric name, steps ascending; a value that was not a number is None.
+
+    `names` reads these metrics only: a page that lives draws few of the many that there are.
+    """
+    wanted = select(RunMetric.name, RunMetric.step, RunMetric.value)
+    wanted = wanted.where(RunMetric.run_id == run_id)
+    if names is not None:
+        wanted = wanted.where(RunMetric.name.in_(names))
+    rows = session.execute(wanted.order_by(RunMetric.name, RunMetric.step))
     curves: dict[str, Curve] = {}
     for name, step, value in rows:
         curves.setdefault(name, []).append((step, value))

@@ -72,7 +72,7 @@ def show_file(run_id: uuid.UUID, name: str, access: StaffAccess, session: Sessio
 
 
 def _run_context(session: Session, slug: str, run: RewardRun) -> dict[str, Any]:
-    curves = queries.read_metrics(session, run.id)
+    curves = queries.read_metrics(session, run.id, figures.DRAWN)
     csv_url = f"/api/v1/projects/{slug}/reward-runs/{run.id}/metrics.csv"
     n = figures.n_held_out(run)
     return {
