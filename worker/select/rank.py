@@ -1,6 +1,6 @@
 """Open pairs as the reward model's last layer sees them, and their order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,10 @@ class Ranker:
         return scores, torch.stack(features)
 
     def _read_batch(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Scores [B] and features [B, H] of token lists that come sorted by length.
+
+        `forward` may make several passes of them, shortest first: in the order given.
+        """
         seen: list[Tensor] = []
         hook = self.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         try:
@@ -82,11 +86,14 @@ class Ranker:
                 scores = forward(self.model, ids, self.runtime).cpu()  # [B]
         finally:
             hook.remove()
-        rows = seen[-1].float().cpu()  # [B, H], or [B, L, H] where the head reads every token
-        if rows.dim() == 3:
-            last = torch.tensor([len(one) - 1 for one in ids])  # [B]
-            rows = rows[torch.arange(len(ids)), last]  # [B, L, H] -> [B, H]
-        return scores, rows
+        lengths = iter([len(one) for one in ids])
+        return scores, torch.cat([_last_rows(rows.float().cpu(), lengths) for rows in seen])
+
+
+def _last_rows(rows: Tensor, lengths: Iterator[int]) -> Tensor:
+    """What the head read of each conversation: [b, H], or its last token of [b, L, H]."""
+    last = torch.tensor([next(lengths) - 1 for _ in rows])  # [b]
+    return rows if rows.dim() == 2 else rows[torch.arange(len(rows)), last]
 
 
 def find_head(model: Any) -> Any:
