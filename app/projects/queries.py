@@ -67,7 +67,7 @@ def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uui
         )
         .group_by(Pair.project_id)
     )
-    return dict(session.execute(found).tuples().all())
+    return dict(session.execute(found).all())
 
 
 def n_comparisons(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
@@ -76,7 +76,7 @@ def n_comparisons(session: Session, project_ids: Collection[uuid.UUID]) -> dict[
         .where(Comparison.project_id.in_(project_ids))
         .group_by(Comparison.project_id)
     )
-    return dict(session.execute(found).tuples().all())
+    return dict(session.execute(found).all())
 
 
 def live_jobs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Job]:
