@@ -14,8 +14,8 @@ from starlette.datastructures import UploadFile
 
 from app.accounts.audit import record_event
 from app.datasets import browse
-from app.datasets.routes import export_response, keep_upload
 from app.datasets.service import freeze, run_import, sweep_imports
+from app.datasets.transfer import export_response, keep_upload
 from app.errors import Invalid, TooLarge
 from app.settings import get_settings
 from app.tables.datasets import ImportState

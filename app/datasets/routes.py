@@ -1,9 +1,7 @@
 """The pages of a project's data: what is in it, what comes in, and what was frozen."""
 
-import shutil
-import tempfile
 import uuid
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, BackgroundTasks, File, Form, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
@@ -14,14 +12,13 @@ from app.datasets.queries import count_unfrozen
 from app.datasets.service import (
     announce_import,
     freeze,
-    parse_split,
     run_import,
-    stream_export,
     sweep_imports,
 )
-from app.errors import Invalid, TooLarge
+from app.datasets.transfer import export_response, file_name, keep_upload
+from app.errors import Invalid
 from app.settings import get_settings
-from app.tables.datasets import Import, ImportState, PreferenceSet, Split
+from app.tables.datasets import Import, ImportState, Split
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.login import address_of
@@ -79,23 +76,6 @@ def import_prompts(
     )
     after.add_task(run_and_close, spool, row, allow_single=allow_single)
     return redirect(f"{base_url(access)}/imports/{row.id}")
-
-
-def keep_upload(stream: BinaryIO) -> tuple[BinaryIO, int]:
-    """A copy without a name, which is gone with this process. Raises TooLarge."""
-    limit = get_settings().max_upload_bytes
-    spool = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 (closed by run_and_close)
-    shutil.copyfileobj(stream, spool, 2**20)
-    n_bytes = spool.tell()
-    spool.seek(0)
-    if n_bytes > limit:
-        spool.close()
-        raise TooLarge(
-            f"The file has {n_bytes / 2**20:,.0f} MB, and this server accepts "
-            f"{limit / 2**20:,.0f} MB. Pack it with gzip, split it, or import it with "
-            "`prefloop import` on the server."
-        )
-    return spool, n_bytes
 
 
 def run_and_close(spool: BinaryIO, row: Import, *, allow_single: bool) -> None:
@@ -160,11 +140,6 @@ def set_page(
     return render(request, "datasets/set.html", context)
 
 
-def file_name(access: Access, found: PreferenceSet, split: Split | None) -> str:
-    which = f"-{split.value}" if split else ""
-    return f"{access.project.slug}-preferences-{found.number}{which}.jsonl"
-
-
 @router.get("/sets/{set_id}/export.jsonl")
 def export(
     request: Request,
@@ -174,29 +149,6 @@ def export(
     split: str = "",
 ) -> StreamingResponse:
     return export_response(request, session, access, set_id, split)
-
-
-def export_response(
-    request: Request, session: SessionDep, access: Access, set_id: uuid.UUID, split: str
-) -> StreamingResponse:
-    """The set as an attachment, streamed in a session of its own."""
-    side = parse_split(split)
-    found = browse.find_set_by_id(session, access.project, set_id)
-    record_event(
-        session,
-        "preference_set.exported",
-        actor_id=access.person.id,
-        project_id=access.project.id,
-        subject=str(found.id),
-        detail={"number": found.number, "split": side.value if side else "all"},
-        address=address_of(request),
-    )
-    name = file_name(access, found, side)
-    return StreamingResponse(
-        stream_export(found.id, side),
-        media_type="application/jsonl; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
 
 
 @router.get("/prompts")
