@@ -152,15 +152,9 @@ class Duty:
 
         Raises LostLease. Metrics go in the same transaction, so that a lost claim writes none.
         """
-        heard = self._heard
-        self._unsent += [
-            runs.Metric(name, step, value)
-            for step, values in heard.hand_over_metrics()
-            for name, value in values.items()
-        ]
         try:
             with session_scope() as session:
-                orders = self._renew(session, heard)
+                orders = self._renew(session, self._heard)
         except SQLAlchemyError as error:
             if not is_server_away(error):
                 raise
@@ -179,10 +173,19 @@ class Duty:
             message=heard.message,
             lease=timedelta(seconds=self.worker.pace.lease),
         )
-        if self._unsent and self.job.run_id is not None:
-            runs.record_metrics(session, self.job.run_id, self._unsent)
+        self._write_metrics(session)
         self.worker.be_seen()
         return orders
+
+    def _write_metrics(self, session: Session) -> None:
+        """Write what the child has measured and no committed transaction holds yet."""
+        self._unsent += [
+            runs.Metric(name, step, value)
+            for step, values in self._heard.hand_over_metrics()
+            for name, value in values.items()
+        ]
+        if self._unsent and self.job.run_id is not None:
+            runs.record_metrics(session, self.job.run_id, self._unsent)
 
     def _retry_later(self) -> None:
         logger.warning("The database is away; trying again in %.1f s.", self._retry_in)
@@ -202,15 +205,18 @@ class Duty:
             return future.result()
 
     def _in_database(self, act: Callable[[Session], None]) -> None:
-        """Do `act` in one transaction, waiting for the database where it is away.
+        """Do `act`, which checks the claim, in one transaction with the last metrics.
 
+        Waits for the database where it is away.
         When a commit's answer was lost, the second try finds the token gone: LostLease.
         """
         while True:
             try:
                 with session_scope() as session:
                     act(session)
-                    return
+                    self._write_metrics(session)
+                self._unsent.clear()
+                return
             except SQLAlchemyError as error:
                 if not is_server_away(error) or self.worker.is_stopping:
                     raise
