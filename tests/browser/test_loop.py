@@ -1,17 +1,12 @@
 """The loop and its runs in a real browser: live, accessible, narrow, and silent in the console."""
 
-import os
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.orm import Session
 
 from app.tables.accounts import Role
@@ -20,7 +15,7 @@ from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import PolicyRun, RewardRun, RunState
 from app.web.login import cookie_name
-from tests.browser.install_browser import find_browser
+from tests.browser.conftest import Live
 from tests.loop.worlds import (
     add_comparisons,
     add_job,
@@ -37,37 +32,16 @@ from tests.support import join, log_in, make_person
 
 pytestmark = pytest.mark.browser
 
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = find_browser()
-    if path is None and os.environ.get("CI") != "true":
-        pytest.skip("There is no Chromium on this machine.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield browser
-        browser.close()
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    return chromium
 
 
 @pytest.fixture
-def address(database: str) -> Iterator[str]:
-    """The real application on a port of its own."""
-    from app.main import create_app
-
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(), log_level="warning", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+def address(live: Live) -> str:
+    """Where the real application answers."""
+    return live.url
 
 
 @dataclass
