@@ -47,12 +47,18 @@ def run() -> None:
     run_everything(get_settings(), prepare)
 
 
+def site() -> str:
+    """The web server's address as the beginning of a link."""
+    from app.supervisor import address
+
+    return address(get_settings()).rstrip("/")
+
+
 def prepare(url: str) -> list[str]:
     """First start: load the demonstration and make the first owner's sign-in link."""
     from app import db
     from app.accounts.service import make_owner_link
     from app.demonstration import load_demonstration
-    from app.supervisor import address
 
     os.environ["DATABASE_URL"] = url
     get_settings.cache_clear()
@@ -60,7 +66,7 @@ def prepare(url: str) -> list[str]:
     with db.session_scope() as session:
         link = make_owner_link(session)
     if link:
-        lines.append(f"Sign in once with this link: {address(get_settings())}{link}")
+        lines.append(f"Sign in once with this link: {site()}{link}")
     db.get_engine().dispose()
     return lines
 
@@ -77,10 +83,9 @@ def sign_in_link(email: str) -> None:
     """Print a link that signs this person in once, for a lost password."""
     from app.accounts.service import make_sign_in_link
     from app.db import session_scope
-    from app.supervisor import address
 
     with connected(), session_scope() as session:
-        typer.echo(f"{address(get_settings())}{make_sign_in_link(session, email)}")
+        typer.echo(f"{site()}{make_sign_in_link(session, email)}")
 
 
 @app.command("import")

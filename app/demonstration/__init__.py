@@ -14,18 +14,17 @@ from sqlalchemy import select
 from app.accounts.audit import record_event
 from app.datasets.service import run_import
 from app.db import session_scope
-from app.projects import service as projects
-from app.tables.projects import FlagKind, FlagScope, Objective, Polarity, Project
+from app.projects.flags import FlagValues, add_flag
+from app.projects.service import create_project
+from app.tables.projects import FlagScope, Objective, Polarity, Project
 
 FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class FlagPlan:
-    label: str
-    shortcut: str
-    polarity: Polarity
-    help_text: str
+def _flag(label: str, shortcut: str, polarity: Polarity, help_text: str) -> FlagValues:
+    return FlagValues(
+        label, FlagScope.COMPLETION, polarity=polarity, help_text=help_text, shortcut=shortcut
+    )
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Plan:
     file: str
     name: str
     guidelines: str
-    flags: tuple[FlagPlan, ...]
+    flags: tuple[FlagValues, ...]
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -42,9 +41,9 @@ SMALL_TALK = Plan(
     name="Small talk",
     guidelines=(FOLDER / "small_talk.md").read_text(encoding="utf-8"),
     flags=(
-        FlagPlan("Rude", "r", Polarity.BAD, "Insults the person or sends them away."),
-        FlagPlan("Off topic", "o", Polarity.BAD, "Names things that belong somewhere else."),
-        FlagPlan("Courteous", "k", Polarity.GOOD, "Wishes the person well."),
+        _flag("Rude", "r", Polarity.BAD, "Insults the person or sends them away."),
+        _flag("Off topic", "o", Polarity.BAD, "Names things that belong somewhere else."),
+        _flag("Courteous", "k", Polarity.GOOD, "Wishes the person well."),
     ),
     settings={"comparisons_per_round": 40, "pairs_per_round": 60},
 )
@@ -53,10 +52,8 @@ READING_ROOM = Plan(
     name="Reading room",
     guidelines=(FOLDER / "reading_room.md").read_text(encoding="utf-8"),
     flags=(
-        FlagPlan("Wrong fact", "w", Polarity.BAD, "States something that is not so."),
-        FlagPlan(
-            "Follows the request", "f", Polarity.GOOD, "Does what was asked, within its limits."
-        ),
+        _flag("Wrong fact", "w", Polarity.BAD, "States something that is not so."),
+        _flag("Follows the request", "f", Polarity.GOOD, "Does what was asked, within its limits."),
     ),
     settings={"is_loop_automatic": False},
 )
@@ -72,25 +69,16 @@ def load_demonstration() -> list[str]:
 
 def _load(plan: Plan) -> str:
     with session_scope() as session:
-        project = projects.create_project(
-            session, name=plan.name, objective=Objective.HELPFULNESS, created_by=None
-        )
-        for name, value in plan.settings.items():
-            setattr(project, name, value)
-        projects.add_guideline_version(
-            session, project, markdown=plan.guidelines, change_note="As shipped", created_by=None
+        project = create_project(
+            session,
+            name=plan.name,
+            objective=Objective.HELPFULNESS,
+            created_by=None,
+            guidelines=plan.guidelines,
+            **plan.settings,
         )
         for flag in plan.flags:
-            projects.add_flag(
-                session,
-                project,
-                label=flag.label,
-                help_text=flag.help_text,
-                shortcut=flag.shortcut,
-                scope=FlagScope.COMPLETION,
-                kind=FlagKind.YES_NO,
-                polarity=flag.polarity,
-            )
+            add_flag(session, project, flag, by=None)
         record_event(session, "project.demonstration_loaded", project_id=project.id)
         project_id = project.id
     file = FOLDER / plan.file
