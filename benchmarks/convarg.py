@@ -26,10 +26,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from app.collect.service import assign, record_comparison
-from app.datasets.service import export_lines, freeze, run_import
 from sqlalchemy import select
 
+from app.collect.service import assign, record_comparison
+from app.datasets.service import export_lines, freeze, run_import
 from app.db import get_engine, migrate, session_scope
 from app.postgres import EmbeddedPostgres
 from app.projects.service import create_project
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=BESIDE)
     parser.add_argument("--encoder", default="", help="a folder with a Hugging Face encoder")
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--precision", default="bfloat16", help="float32 or bfloat16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fold", type=int, default=0, help="which two sides are held out, 0 to 7")
     options = parser.parse_args()
@@ -285,7 +286,8 @@ def train_reward_model(train: Path, held_out: Path, folder: Path, options: Any) 
         *(sys.executable, "-m", "worker.main", "reward", "--preferences", str(train)),
         *("--eval", str(held_out), "--base-model", options.encoder or find_encoder()),
         *("--out", str(folder / "reward"), "--json", str(report), "--seed", str(options.seed)),
-        *("--epochs", str(options.epochs), "--max-length", "256", "--progress", "none"),
+        *("--epochs", str(options.epochs), "--batch-size", "128", "--max-length", "256"),
+        *("--precision", options.precision, "--progress", "none"),
     ]
     subprocess.run(command, check=True)
     return dict(json.loads(report.read_text("utf-8")))
