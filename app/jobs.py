@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
@@ -18,6 +19,8 @@ from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
 
 LEASE = timedelta(seconds=20)
+# A row that this session read before the lock may have been claimed or ended since.
+FRESH = {"populate_existing": True}
 
 
 class LostLease(Conflict):
@@ -86,8 +89,9 @@ def find_unfinished(session: Session, project_id: uuid.UUID) -> list[Job]:
     )
 
 
-# The lock on the project's queued rows keeps two workers from claiming two jobs of one project
-# at once; the unique index uq_job_running would refuse the second anyway, as an error.
+# The lock on the project keeps two workers from claiming two of its jobs at once, but for one gap:
+# a statement that began before the other committed and got the lock after it does not see the
+# running job yet. The unique index uq_job_running refuses that one.
 CLAIM = text(
     """
     with pick as (
@@ -112,7 +116,11 @@ CLAIM = text(
 
 def claim(session: Session, worker: str, lease: timedelta = LEASE) -> Claim | None:
     """Take the oldest queued job of a project that trains nothing now; None when there is none."""
-    row = session.execute(CLAIM, {"worker": worker, "lease": lease}).one_or_none()
+    try:
+        with session.begin_nested():
+            row = session.execute(CLAIM, {"worker": worker, "lease": lease}).one_or_none()
+    except IntegrityError:
+        return None
     if row is None:
         return None
     return Claim(
@@ -129,7 +137,10 @@ def claim(session: Session, worker: str, lease: timedelta = LEASE) -> Claim | No
 def hold(session: Session, job: Claim) -> Job:
     """The job's row, locked, if the claim still holds. Raises LostLease."""
     row = session.scalar(
-        select(Job).where(Job.id == job.id, Job.token == job.token).with_for_update()
+        select(Job)
+        .where(Job.id == job.id, Job.token == job.token)
+        .with_for_update()
+        .execution_options(**FRESH)
     )
     if row is None:
         raise LostLease("This job was handed to another worker or ended meanwhile.")
@@ -184,7 +195,9 @@ def hand_back(session: Session, job: Claim) -> None:
 
 def request_cancel(session: Session, job_id: uuid.UUID) -> Job:
     """Ask for a job to stop: a queued one ends now, a running one at its next heartbeat."""
-    row = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+    row = session.scalar(
+        select(Job).where(Job.id == job_id).with_for_update().execution_options(**FRESH)
+    )
     if row is None:
         raise NotFound("There is no such job.")
     if row.state not in (JobState.QUEUED, JobState.RUNNING):
@@ -205,6 +218,7 @@ def sweep(session: Session) -> list[Job]:
         select(Job)
         .where(Job.state == JobState.RUNNING, Job.lease_until < utc_now())
         .with_for_update(skip_locked=True)
+        .execution_options(**FRESH)
     ).all()
     failed = []
     for row in silent:

@@ -1,9 +1,11 @@
 """Turn the loop: take back what was lost, then start what is due, project by project."""
 
+import logging
 import uuid
 from collections.abc import Callable
 
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
@@ -19,6 +21,7 @@ from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import Algorithm, PolicyRun, RewardRun
 
+logger = logging.getLogger("prefloop.loop")
 LOCK_SPACE = 8
 
 
@@ -109,6 +112,11 @@ def _advance_one(session: Session, project: Project) -> str:
             return _START[found.step](session, project, None) if isinstance(found, Due) else ""
     except DomainError as error:
         return error.message
+    except OperationalError:
+        raise
+    except Exception as error:
+        logger.debug("The loop of %s failed.", project.slug, exc_info=True)
+        return f"Prefloop made a mistake here: {type(error).__name__}: {error}"
 
 
 def _lock(session: Session, project_id: uuid.UUID, *, wait: bool) -> bool:
