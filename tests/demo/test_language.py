@@ -52,7 +52,7 @@ def test_repeating_one_word_for_ever_is_punished_without_bound():
 def test_held_out_prompts_are_never_among_the_training_prompts():
     training, held_out = all_prompts(), all_prompts(is_held_out=True)
     assert not {p[0]["content"] for p in training} & {p[0]["content"] for p in held_out}
-    assert (len(training), len(held_out)) == (461, 115)
+    assert (len(training), len(held_out)) == (346, 86)
     assert {place_of(p) for p in held_out} == {place_of(p) for p in training}
 
 

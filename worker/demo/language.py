@@ -1,6 +1,6 @@
 """A small language that a tiny transformer learns in seconds and whose true reward is known.
 
-A person asks about one of eight places; a good answer names a few different things that belong
+A person asks about one of six places; a good answer names a few different things that belong
 there, in whole sentences, politely, and stops. The reward saturates and punishes excess, so that a
 reward model learnt from comparisons can be over-optimised: more is better only up to a point.
 """
@@ -13,14 +13,12 @@ from dataclasses import asdict, dataclass
 Message = dict[str, str]
 
 PLACES: dict[str, tuple[str, ...]] = {
-    "harbour": ("boats", "gulls", "nets", "ropes", "sailors", "anchors"),
-    "orchard": ("apples", "pears", "ladders", "baskets", "blossoms", "wasps"),
-    "library": ("novels", "shelves", "readers", "lamps", "maps", "poems"),
-    "bakery": ("loaves", "ovens", "buns", "trays", "aprons", "cakes"),
-    "station": ("trains", "tickets", "porters", "clocks", "signals", "carriages"),
-    "meadow": ("horses", "daisies", "crickets", "fences", "larks", "haystacks"),
-    "workshop": ("hammers", "benches", "saws", "nails", "planks", "screws"),
-    "museum": ("statues", "paintings", "guides", "fossils", "coins", "masks"),
+    "harbour": ("boats", "gulls", "nets", "ropes", "sailors"),
+    "orchard": ("apples", "pears", "ladders", "baskets", "blossoms"),
+    "bakery": ("loaves", "ovens", "buns", "trays", "cakes"),
+    "station": ("trains", "tickets", "porters", "clocks", "carriages"),
+    "meadow": ("horses", "daisies", "crickets", "larks", "haystacks"),
+    "museum": ("statues", "paintings", "fossils", "coins", "masks"),
 }
 ADJECTIVES = ("quiet", "old", "bright", "small", "busy", "lovely")
 # Each prompt ends on its place, so that one step of attention finds it.
@@ -148,7 +146,7 @@ def true_reward(
 
 
 def all_prompts(is_held_out: bool = False) -> list[list[Message]]:
-    """Every prompt of the training part (461) or of the held-out part (115), in a fixed order."""
+    """Every prompt of the training part (346) or of the held-out part (86), in a fixed order."""
     texts = [
         question.format(place=place, when=when)
         for place in PLACES

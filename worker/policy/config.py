@@ -20,12 +20,12 @@ class PolicyConfig:
     out: Path
     algorithm: str = "ppo"
     evaluation_prompts: Path | None = None  # without it, a part of the prompts is held out
-    steps: int = 40
+    steps: int = 30
     batch_size: int = 128
     minibatches: int = 4
-    epochs: int = 4
+    epochs: int = 3
     group_size: int = 4  # completions a prompt, for rloo and grpo
-    kl_coef: float = 0.15
+    kl_coef: float = 0.1
     kl_target: float | None = None  # nats a completion; makes the coefficient adaptive
     kl_budget: float = 20.0  # nats a completion; beyond it the run says so
     learning_rate: float = 1e-3
@@ -70,8 +70,8 @@ class SupervisedConfig:
     base_model: str
     demonstrations: Path  # JSON lines with "prompt" and "completion"
     out: Path
-    epochs: float = 4.0
-    batch_size: int = 64
+    epochs: float = 2.5
+    batch_size: int = 32
     learning_rate: float = 5e-3
     warmup: float = 0.1  # share of the steps
     max_length: int = 512
