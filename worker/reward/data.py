@@ -1,8 +1,8 @@
 """Preference files: reading, splitting, encoding and cutting into batches.
 
 A line is one comparison: `prompt` (messages or text), `chosen` and `rejected` (messages or text),
-and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `is_tie`
-and `group`.
+and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `group`
+and `is_about_equal` (or `is_tie`): the annotator leaned to a side but found both as good.
 """
 
 import json
@@ -78,11 +78,20 @@ def _parse(line: str, number: int) -> Preference:
         rejected=_messages(row, "rejected", "assistant", number),
         strength=_strength(row, number),
         weight=_number(row, "weight", number, low=0.0, high=math.inf, default=1.0),
-        is_tie=bool(row.get("is_tie", False)),
+        is_tie=bool(row.get("is_about_equal", row.get("is_tie", False))),
         group=str(row.get("group") or json.dumps(prompt, sort_keys=True)),
         annotator=str(row.get("annotator") or ""),
-        flags=tuple(str(flag) for flag in row.get("flags") or ()),
+        flags=tuple(sorted(_raised(row.get("flags") or ()))),
     )
+
+
+def _raised(flags: Sequence[object]) -> set[str]:
+    """The keys of the flags that were answered with yes or a rating; plain names stay as they are."""
+    return {
+        str(flag["key"]) if isinstance(flag, dict) else str(flag)
+        for flag in flags
+        if not isinstance(flag, dict) or flag.get("value")
+    }
 
 
 def _messages(row: dict[str, Any], field: str, role: str, number: int) -> tuple[Message, ...]:
