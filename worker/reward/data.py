@@ -86,7 +86,7 @@ def _parse(line: str, number: int) -> Preference:
 
 
 def _raised(flags: Sequence[object]) -> set[str]:
-    """The keys of the flags that were answered with yes or a rating; plain names stay as they are."""
+    """The keys of the flags answered with yes or a rating; plain names stay as they are."""
     return {
         str(flag["key"]) if isinstance(flag, dict) else str(flag)
         for flag in flags
