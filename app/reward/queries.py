@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
+from app.runs import MAKES_A_RUN
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job
 from app.tables.runs import PolicyRun, RewardRun, RunMetric, RunState
@@ -94,9 +95,12 @@ def read_pace(session: Session, run_id: uuid.UUID) -> Pace | None:
 
 
 def find_job(session: Session, run_id: uuid.UUID) -> Job | None:
-    """The newest job that served a run."""
+    """The newest job that made a run; those that sample or rank with it are not its own."""
     return session.scalar(
-        select(Job).where(Job.run_id == run_id).order_by(Job.created_at.desc()).limit(1)
+        select(Job)
+        .where(Job.run_id == run_id, Job.kind.in_(MAKES_A_RUN))
+        .order_by(Job.created_at.desc())
+        .limit(1)
     )
 
 
