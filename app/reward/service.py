@@ -17,9 +17,10 @@ from app.tables.projects import Project
 from app.tables.runs import RewardRun, RunState
 
 BATCH = 32
-# Few comparisons are read several times; a network of real size remembers them by heart sooner.
-WANTED_STEPS = 100
-MOST_EPOCHS_TINY, MOST_EPOCHS = 10, 3
+# The built-in network reads few comparisons several times, at the rates it was measured to learn
+# with; a network of real size knows them by heart after one pass (docs/decisions/0010).
+TINY_STEPS, TINY_MOST_EPOCHS = 280, 10
+TINY_OPTIONS = {"loss": "soft", "learning_rate": 2e-3}
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,12 @@ class Outcome:
 
 def default_configuration(project: Project, n_train: int) -> dict[str, Any]:
     """Options of `prefloop-worker reward` for this many comparisons, by name."""
-    most = MOST_EPOCHS_TINY if project.base_model == "tiny" else MOST_EPOCHS
-    epochs = min(most, max(1, ceil(WANTED_STEPS * BATCH / max(1, n_train))))
-    return {"seed": project.seed, "batch_size": BATCH, "epochs": epochs, "loss": "scaled"}
+    common = {"seed": project.seed, "batch_size": BATCH}
+    if project.base_model != "tiny":
+        return common | {"epochs": 1, "loss": "scaled"}
+    steps_an_epoch = max(1, ceil(n_train / BATCH))
+    epochs = min(TINY_MOST_EPOCHS, max(1, round(TINY_STEPS / steps_an_epoch)))
+    return common | {"epochs": epochs} | TINY_OPTIONS
 
 
 def request_run(

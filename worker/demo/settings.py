@@ -32,20 +32,3 @@ class DemoSettings:
             "max_new_tokens": self.max_new_tokens,
             "seed": self.seed,
         }
-
-
-# Options of `prefloop-worker sft` and `reward` with which the figures of the demonstration were
-# reached. The reward model of a later round reads more comparisons and needs fewer passes.
-SUPERVISED_OPTIONS: dict[str, Any] = {"epochs": 2.5, "batch_size": 32, "learning_rate": 5e-3}
-REWARD_STEPS, REWARD_BATCH = 280, 32
-REWARD_OPTIONS: dict[str, Any] = {
-    "loss": "soft",
-    "learning_rate": 2e-3,
-    "batch_size": REWARD_BATCH,
-}
-
-
-def reward_epochs(n_comparisons: int) -> int:
-    """Passes over the comparisons: 6 over 1,500 and 3 over 3,000."""
-    steps_a_pass = max(1, round(n_comparisons / REWARD_BATCH))
-    return max(1, round(REWARD_STEPS / steps_a_pass))
