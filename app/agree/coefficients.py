@@ -22,34 +22,41 @@ def quadratic_weights(values: Matrix) -> Matrix:
     return np.asarray(1.0 - gaps / gaps.max()) if gaps.max() > 0 else np.ones_like(gaps)
 
 
-def observed_agreement(counts: NDArray[np.generic], weights: Matrix) -> float | None:
+def observed_agreement(
+    counts: NDArray[np.generic], weights: Matrix, how_often: NDArray[np.int64] | None = None
+) -> float | None:
     """The chance that two raters of one item agree, averaged over items with two or more.
 
-    Gwet (2014), eq. 6.1, with weights [K, K]; None where no item has two ratings.
+    Gwet (2014), eq. 6.1, with weights [K, K]; None where no item has two ratings. Rows of `counts`
+    may stand for `how_often` [N] items each.
     """
     kept = np.asarray(counts, dtype=np.float64)
     totals = kept.sum(axis=1)
+    items = None if how_often is None else how_often[totals >= 2]
     kept, totals = kept[totals >= 2], totals[totals >= 2]
     if len(kept) == 0:
         return None
     weighted = kept @ weights.T  # [N, K]
     agreeing = (kept * (weighted - 1)).sum(axis=1) / (totals * (totals - 1))  # [N]
-    return float(agreeing.mean())
+    return float(np.average(agreeing, weights=items))
 
 
-def gwet(counts: NDArray[np.generic], weights: Matrix) -> float | None:
+def gwet(
+    counts: NDArray[np.generic], weights: Matrix, how_often: NDArray[np.int64] | None = None
+) -> float | None:
     """AC1 with identity weights, AC2 with others; pass every category, used or not.
 
     Gwet (2014), eq. 6.2 to 6.5: expected agreement is the sum of the weights over K(K-1), times
     the sum of p(1-p) over categories. None for a single category.
     """
-    observed = observed_agreement(counts, weights)
+    observed = observed_agreement(counts, weights, how_often)
     kept = np.asarray(counts, dtype=np.float64)
     totals = kept.sum(axis=1)
     n_categories = kept.shape[1]
     if observed is None or n_categories < 2:
         return None
-    shares = (kept[totals > 0] / totals[totals > 0][:, None]).mean(axis=0)  # [K]
+    items = None if how_often is None else how_often[totals > 0]
+    shares = np.average(kept[totals > 0] / totals[totals > 0][:, None], axis=0, weights=items)
     expected = weights.sum() / (n_categories * (n_categories - 1)) * (shares * (1 - shares)).sum()
     return float((observed - expected) / (1 - expected)) if expected < 1 else None
 

@@ -40,9 +40,27 @@ def item_interval(
     if len(kept) < FEWEST_ITEMS:
         return Interval(None, None)
     patterns, how_often = np.unique(kept, axis=0, return_counts=True)
+    return pattern_interval(patterns, how_often, level, values, draws=draws, seed=seed, share=share)
+
+
+def pattern_interval(
+    patterns: NDArray[np.int64],
+    how_often: NDArray[np.int64],
+    level: Level,
+    values: Matrix,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    share: float = 0.95,
+) -> Interval:
+    """The same from distinct count patterns [P, K] of two ratings or more, and how many items [P]
+    have each."""
+    n_items = int(how_often.sum())
+    if n_items < FEWEST_ITEMS:
+        return Interval(None, None)
     parts = pattern_coincidences(patterns)  # [P, K, K]
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(kept), how_often / len(kept), size=draws)  # [D, P]
+    drawn = rng.multinomial(n_items, how_often / n_items, size=draws)  # [D, P]
     matrices = np.tensordot(drawn.astype(np.float64), parts, axes=(1, 0))  # [D, K, K]
     return _percentiles([alpha_of(one, level, values) for one in matrices], share)
 
