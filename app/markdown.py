@@ -40,7 +40,7 @@ ATTRIBUTES = {
     "ol": {"start"},
     "p": {"dir"},
     "li": {"dir"},
-    "input": {"type", "checked", "disabled"},
+    "input": {"type", "checked", "disabled", "aria-label"},
     "pre": {"tabindex"},
     "div": {"tabindex", "role", "aria-label"},
 }
@@ -115,6 +115,8 @@ def render_markdown(text: str) -> str:
             if side := str(token.attrs.pop("style", "")).removeprefix("text-align:"):
                 token.attrSet("align", side)
     html = parser.renderer.render(tokens, parser.options, {})
+    # The only inputs are those of task lists; what an author writes comes out with &quot;.
+    html = html.replace('type="checkbox"', 'type="checkbox" aria-label="Done"')
     return nh3.clean(
         _show_invisible(html),
         tags=TAGS,

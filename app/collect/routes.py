@@ -114,7 +114,7 @@ def edit(
 ) -> Response:
     comparison = service.own_comparison(session, comparison_id, access.person.id)
     context = {
-        **_counts(session, access),
+        **_counts(session, access, n_here=0),
         **_sheet(session, access, comparison.pair_id, comparison.is_flipped),
         "assignment": None,
         "comparison": comparison,
@@ -185,7 +185,9 @@ def _next_page(request: Request, session: Session, access: Access, notice: str =
 
 def _next(session: Session, access: Access) -> dict[str, Any]:
     found = service.next_assignment(session, access.project, access.person.id)
-    context = {**_counts(session, access), "comparison": None, "said": {}, "back": ""}
+    is_here = not isinstance(found, Nothing)
+    counts = _counts(session, access, n_here=int(is_here))
+    context = {**counts, "comparison": None, "said": {}, "back": ""}
     if isinstance(found, Nothing):
         return {**context, "assignment": None, "why": found.why.value}
     return {
@@ -197,9 +199,10 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
     }
 
 
-def _counts(session: Session, access: Access) -> dict[str, Any]:
+def _counts(session: Session, access: Access, *, n_here: int) -> dict[str, Any]:
+    """What is answered and what is left, with the pair on the page (`n_here`)."""
     midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
-    left = n_left(session, access.project.id, access.person.id)
+    left = n_left(session, access.project.id, access.person.id) + n_here
     return {
         "access": access,
         "today": n_since(session, access.project.id, access.person.id, midnight),

@@ -70,6 +70,10 @@ document.addEventListener("keydown", (event) => {
   if (deed && !event.repeat) { event.preventDefault(); deed(); }
 });
 
+document.addEventListener("toggle", (event) => {
+  if (event.target.id === "skip" && event.newState === "open") event.target.querySelector("input[type=radio]").focus();
+}, true);
+
 document.addEventListener("click", (event) => {
   if (event.target.closest?.(".opens-comment")) deeds.c();
 });

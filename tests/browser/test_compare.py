@@ -1,0 +1,355 @@
+"""A day on the compare page, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
+from app.collect.pairing import canonical
+from app.tables.accounts import Person
+from app.tables.collect import Assignment, Comparison, FlagAnswer
+from app.tables.projects import FlagKind, FlagScope, Project
+from tests.browser.conftest import (
+    NARROW,
+    WIDE,
+    Live,
+    Visit,
+    console_is_clean,
+    fits_its_width,
+    is_accessible,
+)
+from tests.collect.worlds import make_annotators, make_flag, make_world
+from tests.support import make_project
+
+pytestmark = pytest.mark.browser
+
+COLLECT = "/projects/garden/collect"
+
+HOSTILE = """<button hx-post="/sign-out" hx-trigger="load">x</button>
+
+[link](javascript:alert(1)) <div hx-get="/nowhere" hx-trigger="load" data-hx-get="/nowhere"></div>
+
+<script>document.title = "owned"</script> <img src=x onerror="document.title='owned'">
+"""
+CODE_AND_TABLE = """A function:
+
+```python
+def median(values):
+    # the middle of a sorted copy, in one very long comment that does not fit into the column at all
+    return sorted(values)[len(values) // 2]
+```
+
+| one | two | three | four | five | six |
+| --- | ---: | --- | --- | --- | --- |
+| a long cell of words | 1 | another long cell | and another | and one more | the last |
+
+- [x] done
+"""
+RIGHT_TO_LEFT = "מזג אוויר הוא מה שקורה **עכשיו**.\n\n- אחד\n- שניים\n\nالبحر واسع."
+LONG = "\n\n".join(f"### Part {n}\n\n" + "Words that go on and on. " * 40 for n in range(12))
+LONG_WORD = "https://example.org/" + "averylongword" * 40 + " with an \u202eoverride."
+
+
+def on_page(session: Session, person: Person) -> Assignment:
+    session.rollback()
+    return session.scalars(
+        select(Assignment).where(Assignment.annotator_id == person.id, Assignment.state == "leased")
+    ).one()
+
+
+def answers(session: Session) -> list[Comparison]:
+    session.rollback()
+    return list(session.scalars(select(Comparison).order_by(Comparison.created_at)))
+
+
+def wait_for_next(page: Page, before: str) -> None:
+    expect(page.locator("#pair")).not_to_have_attribute("data-assignment", before)
+
+
+def current(page: Page) -> str:
+    return page.locator("#pair").get_attribute("data-assignment") or ""
+
+
+def pair_of(session: Session, first: str, second: str) -> tuple[Project, Person]:
+    project = make_project(session)
+    (alice,) = make_annotators(session, project, "alice")
+    words = PromptIn(
+        messages=[
+            Message(role="system", content="Be brief."),
+            Message(role="user", content="What then?"),
+        ],
+        completions=[CompletionIn(text=first), CompletionIn(text=second)],
+    )
+    add_prompts(session, project, [words])
+    session.commit()
+    return project, alice
+
+
+def test_a_whole_answer_by_keyboard_brings_the_next_pair_into_focus(
+    visit: Visit, session: Session
+) -> None:
+    project, (alice,) = make_world(session, "alice")
+    rude = make_flag(session, project, "Rude", shortcut="r")
+    page = visit(alice, COLLECT)
+    mine = on_page(session, alice)
+    page.keyboard.press("7")
+    page.keyboard.press("r")
+    page.keyboard.press("Shift+R")
+    page.keyboard.press("Shift+R")
+    page.keyboard.press("e")
+    page.keyboard.press("c")
+    page.keyboard.type("2 is a digit here, and s skips nothing")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    wait_for_next(page, str(mine.id))
+    (said,) = answers(session)
+    assert said.rating == canonical(7, mine.is_flipped)
+    assert said.is_about_equal
+    assert not said.is_both_bad
+    assert said.comment == "2 is a digit here, and s skips nothing"
+    assert 0 <= said.seconds < 60
+    flags = session.scalars(select(FlagAnswer).where(FlagAnswer.flag_id == rude.id)).all()
+    assert sorted(flag.value for flag in flags if flag.value is not None) == [0, 1]
+    expect(page.locator("#asked")).to_be_focused()
+    expect(page.locator("#announcement")).to_have_text("Next pair. 1 today · 2 left.")
+    expect(page.locator("input[name=rating]:checked")).to_have_count(0)
+    assert console_is_clean(page)
+
+
+def test_the_keys_1_and_8_reach_the_ends_wherever_the_two_stand(
+    visit: Visit, session: Session
+) -> None:
+    _, (alice,) = make_world(session, "alice", n_pairs=6)
+    page = visit(alice, COLLECT)
+    for key in "181818":
+        mine = on_page(session, alice)
+        page.keyboard.press(key)
+        page.keyboard.press("Enter")
+        wait_for_next(page, str(mine.id))
+        assert answers(session)[-1].rating == canonical(int(key), mine.is_flipped)
+    expect(page.get_by_role("heading", name="You have answered everything")).to_be_visible()
+    assert console_is_clean(page)
+
+
+def test_the_page_betrays_neither_author_nor_canonical_order(
+    visit: Visit, session: Session
+) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT)
+    html = page.content()
+    for word in ("secret-one", "secret-two", "completion_", "flipped", "priority", "uniform"):
+        assert word not in html
+
+
+def test_enter_without_a_rating_sends_nothing(visit: Visit, session: Session) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT)
+    before = current(page)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    assert current(page) == before
+    assert answers(session) == []
+
+
+def test_a_skip_with_a_reason_brings_the_next_pair(visit: Visit, session: Session) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT)
+    before = current(page)
+    page.keyboard.press("s")
+    page.get_by_label("I have seen this before").check()
+    page.get_by_role("button", name="Skip this pair").click()
+    wait_for_next(page, before)
+    session.rollback()
+    skipped = session.scalars(select(Assignment).where(Assignment.state == "skipped")).one()
+    assert skipped.skip_reason == "I have seen this before"
+    assert console_is_clean(page)
+
+
+def test_u_goes_back_and_a_changed_answer_keeps_the_one_before(
+    visit: Visit, session: Session
+) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT)
+    before = current(page)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    wait_for_next(page, before)
+    following = current(page)
+    page.keyboard.press("u")
+    expect(page.get_by_role("heading", name="Change your answer")).to_be_visible()
+    expect(page.locator("input[name=rating]:checked")).to_have_value("2")
+    page.keyboard.press("6")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Your answer was changed")
+    assert current(page) == following
+    (said,) = answers(session)
+    assert (said.rating, said.revision) == (canonical(6, said.is_flipped), 2)
+    kept = session.scalar(text("select rating from comparison_revision"))
+    assert kept == canonical(2, said.is_flipped)
+    assert console_is_clean(page)
+
+
+def test_with_the_server_gone_the_answer_stays_and_can_be_sent_again(
+    visit: Visit, session: Session, live: Live
+) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT)
+    before = current(page)
+    key = page.locator("input[name=idempotency_key]").input_value()
+    live.stop()
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast.is-danger")).to_contain_text("Your answer is still here")
+    expect(page.locator("input[name=rating]:checked")).to_have_value("3")
+    live.start()
+    page.keyboard.press("Enter")
+    wait_for_next(page, before)
+    expect(page.locator(".toast.is-danger")).to_have_count(0)
+    (said,) = answers(session)
+    assert said.idempotency_key == key
+
+
+def test_a_refusal_is_said_in_the_servers_words_and_the_answer_stays(
+    visit: Visit, session: Session
+) -> None:
+    project, (alice,) = make_world(session, "alice")
+    make_flag(session, project, "Harmful", is_required=True)
+    page = visit(alice, COLLECT)
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast.is-danger")).to_contain_text("Please answer “Harmful”")
+    expect(page.locator("input[name=rating]:checked")).to_have_value("3")
+
+
+def test_htmx_inside_a_completion_never_fires_and_scripts_never_run(
+    visit: Visit, session: Session
+) -> None:
+    _, alice = pair_of(session, HOSTILE, "Plain words.")
+    page = visit(alice, COLLECT)
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url))
+    page.wait_for_timeout(300)
+    assert posts == []
+    assert page.title() != "owned"
+    assert (
+        page.locator(".reading [hx-post], .reading [hx-get], .reading [data-hx-get]").count() == 0
+    )
+    assert page.locator(".reading script, .reading img, .reading [onerror]").count() == 0
+    assert page.locator(".reading a[href^=javascript]").count() == 0
+    # Even one that got past the sanitiser carries no nonce, and htmx takes its attributes away.
+    page.evaluate(
+        """() => {
+            const button = document.createElement('button');
+            button.setAttribute('hx-post', '/sign-out');
+            button.setAttribute('hx-trigger', 'load');
+            document.querySelector('.reading').append(button);
+            htmx.process(button);
+        }"""
+    )
+    page.wait_for_timeout(300)
+    assert posts == []
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_code_tables_and_long_words_read_well_on_any_screen(
+    visit: Visit, session: Session, size: tuple[int, int], scheme: str
+) -> None:
+    project, alice = pair_of(session, CODE_AND_TABLE, LONG_WORD + "\n\n" + LONG)
+    make_flag(session, project, "Rude", shortcut="r")
+    make_flag(session, project, "Closed", shortcut="d", scope=FlagScope.PROMPT)
+    make_flag(session, project, "Clear", shortcut="l", kind=FlagKind.RATING_7)
+    page = visit(alice, COLLECT, size=size, scheme=scheme)
+    expect(page.locator(".rendered pre .k").first).to_be_visible()
+    expect(page.locator(".rendered table")).to_be_visible()
+    expect(page.locator(".invisible")).to_have_text("U+202E")
+    # The answer bar is there without scrolling, however long the texts are.
+    bar = page.locator(".answer-bar").bounding_box()
+    assert bar is not None
+    assert bar["y"] + bar["height"] <= size[1] + 1
+    assert fits_its_width(page)
+    assert is_accessible(page)
+    assert console_is_clean(page)
+
+
+def test_right_to_left_text_reads_from_the_right(visit: Visit, session: Session) -> None:
+    _, alice = pair_of(session, RIGHT_TO_LEFT, "Left to right.")
+    page = visit(alice, COLLECT, size=NARROW)
+    hebrew = page.locator(".reading p", has_text=re.compile("מזג"))
+    assert hebrew.evaluate("element => getComputedStyle(element).direction") == "rtl"
+    assert fits_its_width(page)
+
+
+def test_a_conditional_flag_is_asked_only_after_its_condition_and_a_rating_takes_a_digit(
+    visit: Visit, session: Session
+) -> None:
+    project, (alice,) = make_world(session, "alice")
+    closed = make_flag(session, project, "Closed", shortcut="d", scope=FlagScope.PROMPT)
+    make_flag(session, project, "Invented", shortcut="i", condition_flag_id=closed.id)
+    clear = make_flag(session, project, "Clear", shortcut="l", kind=FlagKind.RATING_7)
+    page = visit(alice, COLLECT)
+    before = current(page)
+    invented = page.locator(".side-a").get_by_role("radiogroup", name="Invented")
+    expect(invented).to_be_hidden()
+    page.keyboard.press("d")
+    expect(invented).to_be_visible()
+    page.keyboard.press("i")
+    page.keyboard.press("l")
+    page.keyboard.press("6")
+    expect(page.locator("input[name=rating]:checked")).to_have_count(0)
+    page.keyboard.press("4")
+    page.keyboard.press("Enter")
+    wait_for_next(page, before)
+    session.rollback()
+    rows = session.scalars(select(FlagAnswer)).all()
+    assert sorted(row.value or 0 for row in rows) == [1, 1, 6]
+    assert [row.value for row in rows if row.flag_id == clear.id] == [6]
+
+
+def test_guidelines_and_keys_open_beside_the_pair_and_close_again(
+    visit: Visit, session: Session
+) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT)
+    page.keyboard.press("g")
+    expect(page.locator("#guidelines")).to_be_visible()
+    assert is_accessible(page)
+    page.keyboard.press("Escape")
+    expect(page.locator("#guidelines")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    assert console_is_clean(page)
+
+
+def test_without_a_script_the_page_still_takes_an_answer(visit: Visit, session: Session) -> None:
+    _, (alice,) = make_world(session, "alice")
+    page = visit(alice, COLLECT, has_script=False)
+    before = current(page)
+    page.locator("input[name=rating][value='5']").check(force=True)
+    page.get_by_role("button", name="Submit").click()
+    wait_for_next(page, before)
+    assert len(answers(session)) == 1
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_the_history_lists_own_answers_and_the_empty_page_says_what_to_do(
+    visit: Visit, session: Session, size: tuple[int, int]
+) -> None:
+    _, (alice,) = make_world(session, "alice", n_pairs=1)
+    page = visit(alice, f"{COLLECT}/history", size=size)
+    expect(page.get_by_role("heading", name="You have not answered anything yet")).to_be_visible()
+    page.get_by_role("link", name="Start comparing").click()
+    expect(page.locator("#asked")).to_be_visible()
+    page.wait_for_load_state("load")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="You have answered everything")).to_be_visible()
+    assert is_accessible(page)
+    page.get_by_role("link", name="Read your answers").click()
+    expect(page.locator(".answers li")).to_have_count(1)
+    assert is_accessible(page)
+    assert fits_its_width(page)
+    assert console_is_clean(page)

@@ -1,0 +1,179 @@
+"""The compare page over plain HTTP, as a browser without scripts speaks it, and bad input to it."""
+
+import re
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.collect.pairing import canonical
+from app.tables.accounts import Person
+from app.tables.collect import Assignment, AssignmentState, Comparison
+from tests.collect.worlds import make_pairs, make_world
+from tests.support import Browsing, make_project
+
+URL = "/projects/garden/collect"
+
+
+def fields(page: httpx.Response) -> dict[str, Any]:
+    """What the page's answer form holds before anybody has touched it."""
+    found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text)
+    return dict(found)
+
+
+@pytest.fixture
+def alice(session: Session, browsing: Browsing) -> Person:
+    _, (alice,) = make_world(session, "alice")
+    browsing.sign_in(alice)
+    return alice
+
+
+def comparisons(session: Session) -> list[Comparison]:
+    session.rollback()
+    return list(session.scalars(select(Comparison)))
+
+
+def test_without_a_script_an_answer_leads_by_303_to_the_next_pair(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    form = fields(browsing.get(URL))
+    response = browsing.post(f"{URL}/answers", {**form, "rating": "6", "comment": "so"})
+    assert (response.status_code, response.headers["location"]) == (303, URL)
+    (said,) = comparisons(session)
+    assert said.rating == canonical(6, said.is_flipped)
+    following = fields(browsing.get(URL))
+    assert following["assignment_id"] != form["assignment_id"]
+
+
+def test_with_htmx_the_next_pair_comes_in_the_same_response(
+    alice: Person, browsing: Browsing
+) -> None:
+    form = fields(browsing.get(URL))
+    response = browsing.post(
+        f"{URL}/answers", {**form, "rating": "6"}, headers={"HX-Request": "true"}
+    )
+    assert response.status_code == 200
+    assert response.text.lstrip().startswith('<div id="pair"')
+    assert "<html" not in response.text
+    assert fields(response)["assignment_id"] != form["assignment_id"]
+
+
+def test_a_form_sent_twice_leaves_one_answer(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    form = {**fields(browsing.get(URL)), "rating": "6"}
+    for _ in range(2):
+        assert browsing.post(f"{URL}/answers", form).status_code == 303
+    assert len(comparisons(session)) == 1
+
+
+@pytest.mark.parametrize("rating", ["0", "9", "", "six", "4.5", "-1"])
+def test_a_rating_that_is_none_is_refused_in_words(
+    alice: Person, browsing: Browsing, session: Session, rating: str
+) -> None:
+    form = fields(browsing.get(URL))
+    response = browsing.post(f"{URL}/answers", {**form, "rating": rating})
+    assert response.status_code == 422
+    assert "ating" in response.text
+    assert comparisons(session) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"assignment_id": str(uuid.uuid4())}, 404),
+        ({"assignment_id": "17"}, 422),
+        ({"csrf_token": "wrong"}, 403),
+        ({"idempotency_key": ""}, 422),
+        ({"seconds": "inf"}, 422),
+        ({"comment": "a\x00b"}, 422),
+        ({"flag.nonsense.left": "1"}, 422),
+        ({f"flag.{uuid.uuid4()}.left": "1"}, 422),
+    ],
+)
+def test_a_bent_form_is_refused_and_costs_nothing(
+    alice: Person, browsing: Browsing, session: Session, wrong: dict[str, str], status: int
+) -> None:
+    form = {**fields(browsing.get(URL)), "rating": "3"}
+    assert browsing.post(f"{URL}/answers", {**form, **wrong}).status_code == status
+    assert comparisons(session) == []
+    assert browsing.post(f"{URL}/answers", form).status_code == 303
+    assert len(comparisons(session)) == 1
+
+
+def test_someone_elses_and_an_ended_assignment_are_refused(
+    browsing: Browsing, session: Session
+) -> None:
+    _, (alice, bob) = make_world(session, "alice", "bob")
+    form = {**fields(browsing.sign_in(alice).get(URL)), "rating": "3"}
+    del form["csrf_token"]
+    assert browsing.sign_in(bob).post(f"{URL}/answers", form).status_code == 403
+    browsing.sign_in(alice)
+    skipped = {"assignment_id": form["assignment_id"], "reason": "", "other": "Not for me"}
+    assert browsing.post(f"{URL}/skips", skipped).status_code == 303
+    response = browsing.post(f"{URL}/answers", form)
+    assert response.status_code == 409
+    assert "You skipped this pair" in response.text
+    assert comparisons(session) == []
+
+
+def test_seconds_are_never_more_than_the_page_was_open(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    form = fields(browsing.get(URL))
+    browsing.post(f"{URL}/answers", {**form, "rating": "3", "seconds": "80000"})
+    assert comparisons(session)[0].seconds < 60
+
+
+def test_a_renewal_keeps_the_lease_and_a_release_gives_it_back(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    lease = {"assignment_id": fields(browsing.get(URL))["assignment_id"]}
+    assert browsing.post(f"{URL}/renewals", lease).status_code == 204
+    assert browsing.post(f"{URL}/releases", lease).status_code == 303
+    session.rollback()
+    assert session.scalars(select(Assignment)).one().state is AssignmentState.EXPIRED
+
+
+def test_an_answer_is_found_in_the_history_and_changed_there(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    assert "not answered anything yet" in browsing.get(f"{URL}/history").text
+    form = fields(browsing.get(URL))
+    browsing.post(f"{URL}/answers", {**form, "rating": "3", "comment": "Unmistakable 100%"})
+    (said,) = comparisons(session)
+    edit = f"{URL}/answers/{said.id}"
+    assert edit in browsing.get(f"{URL}/history?q=unmistakable").text
+    assert edit in browsing.get(f"{URL}/history?q=100%25").text
+    assert edit not in browsing.get(f"{URL}/history?q=nowhere").text
+    assert browsing.get(f"{URL}/last").headers["location"] == edit
+    response = browsing.post(edit, {"revision": "1", "rating": "8", "back": "history"})
+    assert response.headers["location"] == f"{URL}/history"
+    (changed,) = comparisons(session)
+    assert changed.rating == canonical(8, changed.is_flipped)
+
+
+def test_each_empty_state_says_something_else(browsing: Browsing, session: Session) -> None:
+    project, (alice, bob) = make_world(session, "alice", "bob", n_pairs=0)
+    browsing.sign_in(alice)
+    assert "Nothing to compare yet" in browsing.get(URL).text
+    make_pairs(session, project, 1)
+    form = {**fields(browsing.get(URL)), "rating": "3"}
+    assert "Others have the last pairs open" in browsing.sign_in(bob).get(URL).text
+    browsing.sign_in(alice)
+    browsing.post(f"{URL}/answers", {**form, "csrf_token": browsing.csrf_token})
+    assert "You have answered everything" in browsing.get(URL).text
+    project.is_archived = True
+    session.commit()
+    assert "This work is paused" in browsing.get(URL).text
+
+
+def test_a_stranger_learns_nothing_and_a_project_has_its_own_pairs(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    make_project(session, "other")
+    session.commit()
+    assert browsing.get("/projects/other/collect").status_code == 404
