@@ -7,6 +7,7 @@ from sqlalchemy import text
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.accounts import routes as accounts_pages
+from app.collect import api as collect_api
 from app.collect import routes as collect_pages
 from app.datasets import api as datasets_api
 from app.datasets import routes as datasets_pages
@@ -56,6 +57,7 @@ def include_routers(app: FastAPI) -> None:
     app.include_router(projects_pages.router)
     app.include_router(projects_api.router)
     app.include_router(collect_pages.router)
+    app.include_router(collect_api.router)
     for slice_ in (loop_pages, loop_api, reward_pages, reward_api, policy_pages, policy_api):
         app.include_router(slice_.router)
     app.include_router(datasets_pages.router)

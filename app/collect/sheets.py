@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.tables.collect import Comparison, Completion, FlagAnswer, Pair, Prompt
+from app.tables.collect import Comparison, Completion, Pair, Prompt
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,6 @@ def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet
     return Sheet(roles, tuple(row.html), Side("A", left), Side("B", right))
 
 
-def comparison_of(session: Session, assignment_id: uuid.UUID) -> Comparison | None:
-    return session.scalar(select(Comparison).where(Comparison.assignment_id == assignment_id))
-
-
 def last_comparison(
     session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID
 ) -> Comparison | None:
@@ -59,10 +55,18 @@ def last_comparison(
     )
 
 
-def flag_answers(session: Session, comparison_id: uuid.UUID) -> Sequence[FlagAnswer]:
-    return session.scalars(
-        select(FlagAnswer).where(FlagAnswer.comparison_id == comparison_id)
-    ).all()
+def texts_of(session: Session, pair_id: uuid.UUID) -> tuple[list[dict[str, str]], str, str]:
+    """The conversation, and the texts of A and B in canonical order."""
+    a, b = aliased(Completion), aliased(Completion)
+    row = session.execute(
+        select(Prompt.messages, a.text.label("a"), b.text.label("b"))
+        .select_from(Pair)
+        .join(Prompt, Prompt.id == Pair.prompt_id)
+        .join(a, a.id == Pair.completion_a_id)
+        .join(b, b.id == Pair.completion_b_id)
+        .where(Pair.id == pair_id)
+    ).one()
+    return row.messages, row.a, row.b
 
 
 def history(

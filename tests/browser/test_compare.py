@@ -230,9 +230,10 @@ def test_htmx_inside_a_completion_never_fires_and_scripts_never_run(
     _, alice = pair_of(session, HOSTILE, "Plain words.")
     page = visit(alice, COLLECT)
     posts: list[str] = []
-    page.on("request", lambda request: posts.append(request.url))
+    page.on("request", lambda request: posts.append(f"{request.method} {request.url}"))
     page.wait_for_timeout(300)
-    assert posts == []
+    # Its own style and icons may still arrive.
+    assert [post for post in posts if "/static/" not in post] == []
     assert page.title() != "owned"
     assert (
         page.locator(".reading [hx-post], .reading [hx-get], .reading [data-hx-get]").count() == 0
@@ -250,7 +251,7 @@ def test_htmx_inside_a_completion_never_fires_and_scripts_never_run(
         }"""
     )
     page.wait_for_timeout(300)
-    assert posts == []
+    assert [post for post in posts if "/static/" not in post] == []
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])

@@ -177,3 +177,23 @@ def test_a_stranger_learns_nothing_and_a_project_has_its_own_pairs(
     make_project(session, "other")
     session.commit()
     assert browsing.get("/projects/other/collect").status_code == 404
+
+
+def test_a_script_answers_through_the_api_by_the_same_rules(
+    browsing: Browsing, session: Session
+) -> None:
+    _, (alice,) = make_world(session, "alice", n_pairs=1)
+    browsing.sign_in(alice)
+    api, token = "/api/v1/projects/garden", {"X-CSRF-Token": browsing.csrf_token}
+
+    def post(path: str, body: dict[str, Any]) -> httpx.Response:
+        return browsing.client.post(f"{api}/{path}", json=body, headers=token)
+
+    given = post("assignments", {}).json()["assignment"]
+    assert set(given) == {"id", "lease_until", "prompt", "completion_a", "completion_b"}
+    said = {"assignment_id": given["id"], "rating": 2, "idempotency_key": "once"}
+    assert post("comparisons", {**said, "rating": 9}).status_code == 422
+    first, again = post("comparisons", said), post("comparisons", said)
+    assert (first.status_code, first.json()) == (201, again.json())
+    assert comparisons(session)[0].rating == 2
+    assert post("assignments", {}).json() == {"assignment": None, "why": "done"}
