@@ -18,32 +18,49 @@ CARELESS = {"random": 0.0, "straight": 0.0, "left": 0.0, "half": 0.5}
 
 @dataclass(frozen=True)
 class World:
-    """`features` [N, 32] and `utility` [N] of the pairs; `is_bad` [J]."""
+    """`features` [N, 32] and `utility` [N] and `is_diverging` [N] of the pairs; `is_bad` [J]."""
 
     answers: Answers
     features: NDArray[np.float64]
     utility: NDArray[np.float64]
     is_bad: NDArray[np.bool_]
+    is_diverging: NDArray[np.bool_]
 
 
 def world(
-    seed: int, n_each: int, bad: Sequence[str] = (), *, n_people: int = 20, overlap: int = 3
+    seed: int,
+    n_each: int,
+    bad: Sequence[str] = (),
+    *,
+    n_people: int = 20,
+    overlap: int = 3,
+    people_seed: int | None = None,
+    diverging: float = 0.0,
 ) -> World:
-    """`n_each` answers by everyone; the first `len(bad)` people are of those kinds."""
+    """About `n_each` answers by everyone; the first `len(bad)` people are of those kinds.
+
+    A `people_seed` keeps the people and draws other pairs. On a share of `diverging` pairs half of
+    the people want firmly the one side and half the other; their utility is 0.
+    """
     rng = np.random.default_rng(seed)
-    n_pairs = n_people * n_each // overlap
+    own = np.random.default_rng([seed if people_seed is None else people_seed, 1])
+    n_pairs = round(n_people * n_each / overlap)
     taste = rng.normal(size=DIMENSIONS)
     features = rng.normal(size=(n_pairs, DIMENSIONS))
     utility = features @ (taste / np.linalg.norm(taste))
     pairs, people = _assign(rng, n_pairs, n_people, overlap)
     is_flipped = rng.random(len(pairs)) < 0.5
-    choices = _read(rng, utility[pairs], people, n_people)
+    is_diverging = rng.random(n_pairs) < diverging
+    utility[is_diverging] = 0
+    camp = np.where(own.random(n_people) < 0.5, 1.6, -1.6)
+    felt = np.where(is_diverging[pairs], camp[people], utility[pairs])
+    choices = _read(rng, own, felt, people, n_people)
     for person, kind in enumerate(bad):
         mine = people == person
         choices[mine] = _careless(rng, kind, choices[mine], is_flipped[mine])
     answers = Answers(pairs, people, choices, is_flipped, n_pairs, n_people)
     is_bad = np.arange(n_people) < len(bad)
-    return World(answers, features, utility, is_bad)
+    return World(answers, features, utility, is_bad, is_diverging)
 
 
 def _assign(
@@ -60,12 +77,13 @@ def _assign(
 
 def _read(
     rng: np.random.Generator,
+    own: np.random.Generator,
     utility: NDArray[np.float64],
     people: NDArray[np.int64],
     n_people: int,
 ) -> NDArray[np.int64]:
-    noise = 0.65 * np.exp(0.25 * rng.normal(size=n_people))
-    threshold, stretch = 0.15 * rng.normal(size=n_people), np.exp(0.25 * rng.normal(size=n_people))
+    noise = 0.65 * np.exp(0.25 * own.normal(size=n_people))
+    threshold, stretch = 0.15 * own.normal(size=n_people), np.exp(0.25 * own.normal(size=n_people))
     felt = utility + noise[people] * rng.normal(size=len(people)) + threshold[people]
     return np.clip(np.floor(4 + 1.6 * stretch[people] * felt), 0, 7).astype(np.int64)
 

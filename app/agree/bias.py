@@ -51,15 +51,11 @@ def order_model(
     design[rows, first] += 1
     design[rows, second] -= 1
     design[:, n] = 1
-    if counts is not None:
-        design, chosen = _repeat(design, chosen, counts)
-    fit = logistic(design, chosen, ridge=np.array([1e-4] * n + [RIDGE]))
+    # Strengths are free up to a constant; the little ridge chooses the one with sum 0.
+    fit = logistic(design, chosen, ridge=np.array([1e-4] * n + [RIDGE]), weights=counts)
     strengths = fit.coefficients[:n] - fit.coefficients[:n].mean()
-    return OrderModel(strengths, _effect(fit, n, len(design)))
-
-
-def _repeat(design: Floats, share: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    return np.repeat(design, counts.astype(int), axis=0), np.repeat(share, counts.astype(int))
+    n_answers = len(design) if counts is None else round(float(counts.sum()))
+    return OrderModel(strengths, _effect(fit, n, n_answers))
 
 
 def pooled_position(is_left_chosen: Floats, left_quality: Floats) -> Effect:

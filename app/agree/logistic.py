@@ -20,24 +20,34 @@ class Fit:
     errors: Floats
 
 
-def logistic(design: Floats, outcome: Floats, *, ridge: Floats | float = RIDGE) -> Fit:
-    """Regress `outcome` [M], each 0 to 1, on `design` [M, P]; give an intercept as a column."""
+def logistic(
+    design: Floats,
+    outcome: Floats,
+    *,
+    ridge: Floats | float = RIDGE,
+    weights: Floats | None = None,
+) -> Fit:
+    """Regress `outcome` [M], each 0 to 1, on `design` [M, P]; give an intercept as a column.
+
+    `ridge` [P] or one number is the prior precision; `weights` [M] are how often a row counts.
+    """
+    often = np.ones(len(outcome)) if weights is None else weights
     n = design.shape[1]
     penalty = np.broadcast_to(np.asarray(ridge, dtype=np.float64), (n,))
     beta = np.zeros(n)
     for _ in range(STEPS):
         chance = sigmoid(design @ beta)
-        slope = design.T @ (outcome - chance) - penalty * beta
-        step = np.linalg.solve(_curvature(design, chance, penalty), slope)
+        slope = design.T @ (often * (outcome - chance)) - penalty * beta
+        step = np.linalg.solve(_curvature(design, chance, often, penalty), slope)
         beta = beta + np.clip(step, -4, 4)
         if np.abs(step).max() < 1e-9:
             break
-    inverse = np.linalg.inv(_curvature(design, sigmoid(design @ beta), penalty))
+    inverse = np.linalg.inv(_curvature(design, sigmoid(design @ beta), often, penalty))
     return Fit(beta, np.sqrt(np.diag(inverse)))
 
 
-def _curvature(design: Floats, chance: Floats, penalty: Floats) -> Floats:
-    spread = np.maximum(chance * (1 - chance), 1e-12)
+def _curvature(design: Floats, chance: Floats, often: Floats, penalty: Floats) -> Floats:
+    spread = often * np.maximum(chance * (1 - chance), 1e-12)
     return np.asarray((design * spread[:, None]).T @ design + np.diag(penalty))
 
 
@@ -65,13 +75,12 @@ def resampled(
     found = np.empty((draws, n))
     for draw in range(draws):
         drawn = np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
-        weight = drawn[clusters].astype(np.float64)  # [M]
+        often = drawn[clusters].astype(np.float64)  # [M]
         beta = start
         for _ in range(3):
             chance = sigmoid(design @ beta)
-            slope = design.T @ (weight * (outcome - chance))
-            spread = weight * np.maximum(chance * (1 - chance), 1e-12)
-            curvature = (design * spread[:, None]).T @ design + np.diag(np.full(n, RIDGE))
+            slope = design.T @ (often * (outcome - chance))
+            curvature = _curvature(design, chance, often, np.full(n, RIDGE))
             beta = beta + np.clip(np.linalg.solve(curvature, slope), -2, 2)
         found[draw] = beta
     return found
