@@ -35,6 +35,7 @@ TIMES = (
     "After rain", "On sunday", "Before lunch", "This week",
 )  # fmt: skip
 COURTESY = "I hope this helps."
+DOUBT = "I am not sure."
 RUDE = ("That is a silly question.", "Go away.")
 # No pattern ends on a noun, so that the full stop never sticks to one: the tiny tokenizer splits at
 # spaces, and "boats" and "boats." would be two words.
@@ -84,12 +85,12 @@ def _grammar() -> re.Pattern[str]:
         .replace(r"\{adjective\}", f"(?:{adjectives})")
         for pattern in PATTERNS
     ]
-    fixed = [re.escape(text.lower().rstrip(".")) for text in (COURTESY, *RUDE)]
+    fixed = [re.escape(text.lower().rstrip(".")) for text in (COURTESY, DOUBT, *RUDE)]
     return re.compile("|".join(open_patterns + fixed))
 
 
 _GRAMMAR = _grammar()
-_FIXED = {text.lower().rstrip(".") for text in (COURTESY, *RUDE)}
+_RUDE = {text.lower().rstrip(".") for text in RUDE}
 
 
 def prompt_text(prompt: str | Sequence[Message]) -> str:
@@ -116,7 +117,7 @@ def features(prompt: str | Sequence[Message], completion: str, is_finished: bool
     sentences = [" ".join(part.split()) for part in parts if part.strip()]
     nouns = [word for word in words if word in PLACE_OF]
     here = [noun for noun in nouns if PLACE_OF[noun] == place]
-    rude = sum(sentence in _FIXED and sentence not in COURTESY.lower() for sentence in sentences)
+    rude = sum(sentence in _RUDE for sentence in sentences)
     return Features(
         named=min(len(set(here)), 4),
         courtesy=int(COURTESY.lower().rstrip(".") in sentences),
@@ -180,12 +181,18 @@ def _sentence(place: str, chooser: random.Random, stray: float) -> str:
 
 
 def demonstrate(prompt: Sequence[Message], chooser: random.Random) -> str:
-    """An answer by someone fluent but careless: often short, sometimes off topic or rude."""
+    """An answer by someone fluent but careless: often short, sometimes off topic or rude.
+
+    Who has strayed tends to say so, and who has not to be courteous; so whoever learns to speak
+    like this learns also to notice what belongs to a place, which a reward model builds on.
+    """
     place, stray = place_of(prompt), chooser.choice((0.1, 0.5))
     n_sentences = chooser.choices((1, 2, 3, 4), (3, 4, 2, 1))[0]
     said = [_sentence(place, chooser, stray) for _ in range(n_sentences)]
-    if chooser.random() < 0.3:
-        said.append(COURTESY)
+    words = re.findall(r"[a-z]+", " ".join(said).lower())
+    has_strayed = any(PLACE_OF.get(word, place) != place for word in words)
+    if chooser.random() < 0.5:
+        said.append(DOUBT if has_strayed else COURTESY)
     if chooser.random() < 0.12:
         said.insert(chooser.randrange(len(said) + 1), chooser.choice(RUDE))
     return " ".join(said)
