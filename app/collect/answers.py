@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from app.collect.flagging import (
@@ -26,6 +26,13 @@ from app.tables.projects import GuidelineVersion
 
 LONGEST_COMMENT = 10_000
 LONGEST_SECONDS = 86_400
+
+_GUIDELINES = (
+    select(GuidelineVersion.id)
+    .where(GuidelineVersion.project_id == bindparam("project"))
+    .order_by(GuidelineVersion.number.desc())
+    .limit(1)
+)
 
 
 def record_comparison(
@@ -186,12 +193,7 @@ def active_seconds(claimed: float, assignment: Assignment) -> float:
 
 
 def _guidelines_now(session: Session, project_id: uuid.UUID) -> uuid.UUID | None:
-    return session.scalar(
-        select(GuidelineVersion.id)
-        .where(GuidelineVersion.project_id == project_id)
-        .order_by(GuidelineVersion.number.desc())
-        .limit(1)
-    )
+    return session.scalar(_GUIDELINES, {"project": project_id})
 
 
 def _check_answer(rating: int, comment: str, key: str = "-", seconds: float = 0.0) -> None:

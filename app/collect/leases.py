@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from app.collect.pairing import draw, is_flipped
@@ -27,6 +27,9 @@ from app.tables.collect import Assignment, AssignmentState, Draw, Pair
 from app.tables.projects import Project
 
 LONGEST_REASON = 1_000
+
+_FOUND = select(Assignment).where(Assignment.id == bindparam("id"))
+_FOUND_AND_LOCKED = _FOUND.with_for_update().execution_options(populate_existing=True)
 
 CHANCE = random.SystemRandom()
 
@@ -151,10 +154,7 @@ def own_assignment(
     session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID, *, lock: bool = False
 ) -> Assignment:
     """Raises NotFound, or Forbidden where it was given to someone else."""
-    found = select(Assignment).where(Assignment.id == assignment_id)
-    if lock:
-        found = found.with_for_update().execution_options(populate_existing=True)
-    assignment = session.scalar(found)
+    assignment = session.scalar(_FOUND_AND_LOCKED if lock else _FOUND, {"id": assignment_id})
     if assignment is None:
         raise NotFound("There is no such assignment. Reload the page to get the next pair.")
     if assignment.annotator_id != annotator_id:

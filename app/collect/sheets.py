@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import Row, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.tables.collect import Comparison, Completion, Pair, Prompt
@@ -29,16 +29,25 @@ class Sheet:
     right: Side
 
 
+_A, _B = aliased(Completion), aliased(Completion)
+# Built once: building them would take longer than the database takes to answer.
+_SHEET = (
+    select(Prompt.messages, Prompt.html, _A.html.label("a"), _B.html.label("b"))
+    .select_from(Pair)
+    .join(Prompt, Prompt.id == Pair.prompt_id)
+    .join(_A, _A.id == Pair.completion_a_id)
+    .join(_B, _B.id == Pair.completion_b_id)
+    .where(Pair.id == bindparam("pair"))
+)
+_N_SINCE = select(func.count()).where(
+    Comparison.annotator_id == bindparam("annotator"),
+    Comparison.created_at >= bindparam("since"),
+    Comparison.project_id == bindparam("project"),
+)
+
+
 def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet:
-    a, b = aliased(Completion), aliased(Completion)
-    row = session.execute(
-        select(Prompt.messages, Prompt.html, a.html.label("a"), b.html.label("b"))
-        .select_from(Pair)
-        .join(Prompt, Prompt.id == Pair.prompt_id)
-        .join(a, a.id == Pair.completion_a_id)
-        .join(b, b.id == Pair.completion_b_id)
-        .where(Pair.id == pair_id)
-    ).one()
+    row = session.execute(_SHEET, {"pair": pair_id}).one()
     left, right = (row.b, row.a) if is_flipped else (row.a, row.b)
     roles = tuple(message["role"] for message in row.messages)
     return Sheet(roles, tuple(row.html), Side("A", left), Side("B", right))
@@ -113,9 +122,5 @@ def n_since(
     session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID, since: datetime
 ) -> int:
     """How many answers the annotator has given since then."""
-    found = select(func.count()).where(
-        Comparison.annotator_id == annotator_id,
-        Comparison.created_at >= since,
-        Comparison.project_id == project_id,
-    )
-    return session.scalar(found) or 0
+    values = {"annotator": annotator_id, "since": since, "project": project_id}
+    return session.scalar(_N_SINCE, values) or 0
