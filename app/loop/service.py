@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs, runs
 from app.accounts.audit import record_event
+from app.collect.service import sweep_expired
 from app.datasets.service import freeze
 from app.errors import Conflict, DomainError, NotFound
 from app.loop.facts import read_facts
@@ -26,12 +27,15 @@ LOCK_SPACE = 8
 
 
 def advance(session: Session) -> list[str]:
-    """Sweep lost jobs and start what is due in every project; what happened, in sentences.
+    """Sweep lost jobs and leases and start what is due in every project; what happened, in sentences.
 
     Safe to call from several workers at once: a project that another one looks at is left to it.
     What goes wrong in one project stops none of the others. Flushes, never commits.
     """
     sentences = [_bury(session, job) for job in jobs.sweep(session)]
+    n_expired = sweep_expired(session)
+    if n_expired:
+        sentences.append(f"Leases that ran out: {n_expired}. Their pairs are free again.")
     projects = session.scalars(
         select(Project).where(~Project.is_archived).order_by(Project.created_at, Project.id)
     ).all()

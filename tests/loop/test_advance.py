@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
+from app.collect.service import next_assignment
 from app.db import session_scope
 from app.errors import Conflict, NotFound
 from app.loop.facts import read_facts
@@ -15,11 +16,14 @@ from app.loop.service import advance, start_step, stop_job, try_again
 from app.loop.state import Step
 from app.policy import service as policies
 from app.reward.service import Outcome
+from app.tables.accounts import Role
 from app.tables.base import utc_now
+from app.tables.collect import Pair
 from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import Algorithm, PolicyRun, RunState
-from tests.support import make_person, make_project
+from tests.collect.worlds import expire
+from tests.support import join, make_person, make_project
 from tests.worker.workers import make_talking_project
 
 
@@ -38,6 +42,16 @@ def test_any_other_base_model_is_the_first_policy_as_it_is(session: Session) -> 
     assert (run.algorithm, run.is_live, run.artefact) == (Algorithm.BASE, True, "/models/x")
     assert runs.artefact_path(run) == "/models/x"
     assert read_facts(session, project).live_policy is not None
+
+
+def test_a_pair_whose_lease_ran_out_is_free_again(session: Session) -> None:
+    project = make_talking_project(session)
+    alice = make_person(session, "alice")
+    join(session, project, alice, Role.ANNOTATOR)
+    assignment = next_assignment(session, project, alice.id)
+    expire(session, assignment.id)
+    assert "Leases that ran out: 1. Their pairs are free again." in advance(session)
+    assert session.get_one(Pair, assignment.pair_id, populate_existing=True).n_taken == 0
 
 
 def test_two_workers_that_advance_at_once_start_one_run(session: Session) -> None:
