@@ -27,7 +27,7 @@ LOCK_SPACE = 8
 
 
 def advance(session: Session) -> list[str]:
-    """Sweep lost jobs and leases and start what is due in every project; what happened, in sentences.
+    """Sweep lost jobs and leases, start what is due in every project; what happened, in sentences.
 
     Safe to call from several workers at once: a project that another one looks at is left to it.
     What goes wrong in one project stops none of the others. Flushes, never commits.
