@@ -1,12 +1,10 @@
 """The loop and its runs in a real browser: live, accessible, narrow, and silent in the console."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from sqlalchemy.orm import Session
 
 from app.tables.accounts import Role
@@ -14,8 +12,8 @@ from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import PolicyRun, RewardRun, RunState
-from app.web.login import cookie_name
 from tests.browser.conftest import Live
+from tests.browser.walk import Walk, walking
 from tests.loop.worlds import (
     add_comparisons,
     add_job,
@@ -34,46 +32,6 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def browser(chromium: Browser) -> Browser:
-    return chromium
-
-
-@pytest.fixture
-def address(live: Live) -> str:
-    """Where the real application answers."""
-    return live.url
-
-
-@dataclass
-class Visit:
-    """A signed-in page, and everything that its console said."""
-
-    page: Page
-    address: str
-    said: list[str]
-
-    def go(self, path: str) -> Page:
-        response = self.page.goto(f"{self.address}/projects/garden/{path}")
-        assert response is not None
-        assert response.status == 200
-        return self.page
-
-    def problems(self) -> list[str]:
-        """What axe-core finds, what the console said, and where the page scrolls sideways."""
-        found = [
-            f"{one['id']}: {one['nodes'][0]['html']}"
-            for one in Axe().run(self.page).response["violations"]
-        ]
-        wide = [f"scrolls sideways at {width}" for width in (390, 1440) if self._is_wide(width)]
-        return found + self.said + wide
-
-    def _is_wide(self, width: int) -> bool:
-        self.page.set_viewport_size({"width": width, "height": 900})
-        root = "document.documentElement"
-        return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
-
-
-@pytest.fixture
 def project(session: Session) -> Project:
     project, _ = make_staff(session)
     session.commit()
@@ -81,17 +39,12 @@ def project(session: Session) -> Project:
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str, session: Session, project: Project) -> Iterator[Visit]:
+def visit(chromium: Browser, live: Live, session: Session, project: Project) -> Iterator[Walk]:
     person = make_person(session, "ada")
     join(session, project, person, Role.ADMIN, Role.RESEARCHER)
     token, _ = log_in(session, person)
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    context.add_cookies([{"name": cookie_name(), "value": token, "url": address}])
-    visit = Visit(context.new_page(), address, [])
-    visit.page.on("console", lambda message: visit.said.append(message.text))
-    visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
-    yield visit
-    context.close()
+    with walking(chromium, live.url, token) as walk:
+        yield walk
 
 
 def fill(session: Session, project: Project) -> tuple[RewardRun, PolicyRun]:
@@ -134,7 +87,7 @@ def run_a_policy(session: Session, project: Project, reward: RewardRun) -> tuple
 
 
 def test_every_page_is_clean_accessible_and_as_wide_as_the_screen(
-    visit: Visit, session: Session, project: Project
+    visit: Walk, session: Session, project: Project
 ) -> None:
     for path in ("loop", "reward", "policy"):
         visit.go(path)
@@ -155,7 +108,7 @@ def test_every_page_is_clean_accessible_and_as_wide_as_the_screen(
 
 
 def test_progress_moves_by_itself_and_leaves_open_what_was_opened(
-    visit: Visit, session: Session, project: Project
+    visit: Walk, session: Session, project: Project
 ) -> None:
     reward, _ = fill(session, project)
     _, job = run_a_policy(session, project, reward)
@@ -175,7 +128,7 @@ def test_progress_moves_by_itself_and_leaves_open_what_was_opened(
 
 
 def test_the_run_page_shows_its_end_without_a_reload(
-    visit: Visit, session: Session, project: Project
+    visit: Walk, session: Session, project: Project
 ) -> None:
     reward, _ = fill(session, project)
     run, job = run_a_policy(session, project, reward)
@@ -192,7 +145,7 @@ def test_the_run_page_shows_its_end_without_a_reload(
     assert visit.problems() == []
 
 
-def test_pausing_says_what_happened(visit: Visit) -> None:
+def test_pausing_says_what_happened(visit: Walk) -> None:
     page = visit.go("loop")
     page.get_by_role("button", name="Pause the loop").click()
     expect(page.get_by_text("The loop is paused: what runs now ends")).to_be_visible()
@@ -200,7 +153,7 @@ def test_pausing_says_what_happened(visit: Visit) -> None:
 
 
 def test_stopping_asks_first_and_then_says_so(
-    visit: Visit, session: Session, project: Project
+    visit: Walk, session: Session, project: Project
 ) -> None:
     reward, _ = fill(session, project)
     run_a_policy(session, project, reward)

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app.accounts.service import make_owner_link
 from app.tables.accounts import Role
 from app.web.login import cookie_name
-from tests.browser.test_loop import Visit, address, browser  # noqa: F401 (fixtures)
+from tests.browser.conftest import Live
+from tests.browser.walk import Walk, walking
 from tests.projects.test_projects import add_pairs
 from tests.support import join, log_in, make_person, make_project
 
@@ -17,17 +18,13 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Visit]:  # noqa: F811
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    visit = Visit(context.new_page(), address, [])
-    visit.page.on("console", lambda message: visit.said.append(message.text))
-    visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
-    yield visit
-    context.close()
+def visit(chromium: Browser, live: Live) -> Iterator[Walk]:
+    with walking(chromium, live.url) as walk:
+        yield walk
 
 
 def test_the_first_owner_sets_everything_up_and_every_page_on_the_way_is_sound(
-    visit: Visit, session: Session
+    visit: Walk, session: Session
 ) -> None:
     page, link = visit.page, make_owner_link(session)
     session.commit()
@@ -82,7 +79,7 @@ def test_the_first_owner_sets_everything_up_and_every_page_on_the_way_is_sound(
         assert visit.problems() == [], path
 
 
-def test_an_annotator_goes_on_by_pressing_enter(visit: Visit, session: Session) -> None:
+def test_an_annotator_goes_on_by_pressing_enter(visit: Walk, session: Session) -> None:
     alice, project = make_person(session), make_project(session)
     join(session, project, alice, Role.ANNOTATOR)
     add_pairs(session, project, 2)

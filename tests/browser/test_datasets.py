@@ -1,66 +1,36 @@
 """The data pages in a real browser: an upload with progress, a clean console, nothing sideways."""
 
 import itertools
-import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.datasets.service import freeze
-from app.main import create_app
 from app.tables.accounts import Person, Role
 from app.tables.collect import Pair
 from app.tables.projects import Project
 from app.web.login import cookie_name
+from tests.browser.conftest import Live
 from tests.datasets.support import answer, answer_flag, line, make_flag
 from tests.support import join, log_in, make_person, make_project
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
-
-
-@pytest.fixture
-def address(database: str) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def test_an_upload_shows_its_progress_and_every_page_is_clean(
-    session: Session, address: str, browser: Browser, tmp_path: Path
+    session: Session, live: Live, chromium: Browser, tmp_path: Path
 ) -> None:
     project, rita = make_project(session), make_person(session, "rita")
     join(session, project, rita, Role.RESEARCHER)
     token, _ = log_in(session, rita)
-    base = f"{address}/projects/{project.slug}/datasets"
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    context.add_cookies([{"name": cookie_name(), "value": token, "url": address}])
+    base = f"{live.url}/projects/{project.slug}/datasets"
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    context.add_cookies([{"name": cookie_name(), "value": token, "url": live.url}])
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(message.text))
 
