@@ -46,7 +46,7 @@ def main() -> None:
     measure_coverage(report, 40 if options.quick else 300)
     measure_flags(report, seeds)
     measure_length(report, seeds)
-    measure_position(report, 3 * seeds)
+    measure_position(report, 10 * seeds)
     measure_reliability(report, seeds)
     measure_training(report, seeds)
     measure_verdicts(report, seeds)
@@ -170,15 +170,23 @@ def _sided(seed: int, share: float, n_people: int = 20, n_each: int = 400) -> An
 
 
 def measure_reliability(report: Report, seeds: int) -> None:
-    """No overlap at all: five random of twenty told from the rest by features alone."""
+    """Five random of twenty told apart without overlap; and who reads every other pair, with it."""
     for n in (15, 50, 150):
         areas = []
         for seed in range(min(seeds, 20)):
             drawn = world(2_000 + seed, n, ("random",) * 5, overlap=1)
-            found = reliability(drawn.answers, drawn.features).mean
-            bad, good = found[drawn.is_bad], found[~drawn.is_bad]
+            means = reliability(drawn.answers, drawn.features).mean
+            bad, good = means[drawn.is_bad], means[~drawn.is_bad]
             areas.append(float((bad[:, None] < good[None, :]).mean()))
         report.figures[f"no overlap, {n} answers each: AUC of reliability"] = float(np.mean(areas))
+    for n in (50, 100, 300):
+        halves, covered = [], []
+        for seed in range(min(seeds, 20)):
+            found = reliability(world(6_000 + seed, n, ("half",) * 3).answers)
+            halves.extend(found.mean[:3])
+            covered.extend((found.low[:3] <= 0.5) & (found.high[:3] >= 0.5))
+        name = f"half-effort, {n} answers: mean reliability, interval covers .5"
+        report.figures[name] = f"{np.mean(halves):.2f}, {np.mean(covered):.2f}"
 
 
 def measure_training(report: Report, seeds: int) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from app.agree.answers import Answers
 from app.agree.exact import Floats
 
-# A habit is learned from few answers, so it starts as the whole project's, worth three of them.
-HABIT_PRIOR = 3.0
+# A habit is learned from few answers, so it starts as the whole project's, worth this many answers
+# for each choice.
+HABIT_PRIOR = 2.0
 TINY = 1e-300
 
 
@@ -22,11 +23,13 @@ TINY = 1e-300
 class Expected:
     """What the answers say, given who reads and how.
 
-    `states` [N, G]: each pair's posterior over hidden states. `read` [M]: the chance of the answer
-    if its person read, judged from everyone else's answers. `habit` [M]: the chance if not.
+    `states` [N, G]: each pair's posterior over hidden states; `others` [M, G]: the same without one
+    answer. `read` [M]: the chance of the answer if its person read, judged from everyone else's
+    answers. `habit` [M]: the chance if not.
     """
 
     states: Floats
+    others: Floats
     read: Floats
     habit: Floats
 
@@ -38,15 +41,14 @@ class Expected:
 
 
 def expect(
-    answers: Answers, log_prior: Floats, kernel: Floats, reliability: Floats, habits: Floats
+    answers: Answers, log_prior: Floats, kernel: Floats, reliability: Floats, habit: Floats
 ) -> Expected:
-    """The E-step, exact. `log_prior` [N, G], `kernel` [G, K], `reliability` [J], `habits` [J, K].
+    """The E-step, exact. `log_prior` [N, G], `kernel` [G, K], `reliability` [J], `habit` [M].
 
     A pair's posterior divided by what one answer added to it is the posterior without that answer,
     so `read` never lets an answer confirm itself.
     """
     theta = reliability[answers.people]  # [M]
-    habit = habits[answers.people, answers.shown]  # [M]
     copied = kernel.T[answers.choices]  # [M, G]
     either = theta[:, None] * copied + ((1 - theta) * habit)[:, None] + TINY  # [M, G]
     log_either = np.log(either)
@@ -54,9 +56,9 @@ def expect(
     for state in range(kernel.shape[0]):
         log_states[:, state] += np.bincount(answers.pairs, log_either[:, state], answers.n_pairs)
     states = normalise(log_states)
-    without = states[answers.pairs] / either  # [M, G]
-    read = (without * copied).sum(axis=1) / np.maximum(without.sum(axis=1), TINY)
-    return Expected(states, read, habit)
+    others = states[answers.pairs] / either  # [M, G]
+    others /= np.maximum(others.sum(axis=1, keepdims=True), TINY)
+    return Expected(states, others, (others * copied).sum(axis=1), habit)
 
 
 def normalise(log_states: Floats) -> Floats:
@@ -65,15 +67,21 @@ def normalise(log_states: Floats) -> Floats:
     return np.asarray(states / states.sum(axis=1, keepdims=True))
 
 
-def learn_habits(answers: Answers, was_read: Floats) -> Floats:
-    """Each person's habit [J, K] from the answers that were not read, smoothed by the project's."""
+def learn_habit(answers: Answers, was_read: Floats) -> Floats:
+    """The chance [M] of each answer under its person's habit, learned from their *other* answers.
+
+    A habit is how often the person showed each choice where they did not read, smoothed by the
+    project's. Left in, an answer would make the habit that explains it.
+    """
     n = answers.n_choices
     cell = answers.people * n + answers.shown
-    given = np.bincount(cell, 1 - was_read, minlength=answers.n_people * n)
-    given = given.reshape(answers.n_people, n)  # [J * K] → [J, K]
+    unread = 1 - was_read
+    given = np.bincount(cell, unread, minlength=answers.n_people * n)[cell] - unread
+    total = np.bincount(answers.people, unread, answers.n_people)[answers.people] - unread
     everyone = np.bincount(answers.shown, minlength=n) + 1.0  # [K]
-    smoothed = given + HABIT_PRIOR * everyone / everyone.sum()
-    return np.asarray(smoothed / smoothed.sum(axis=1, keepdims=True))
+    usual = (everyone / everyone.sum())[answers.shown]  # [M]
+    prior = HABIT_PRIOR * n
+    return np.asarray((given + prior * usual) / (total + prior))
 
 
 def learn_reliability(answers: Answers, was_read: Floats, prior: tuple[float, float]) -> Floats:

@@ -11,13 +11,14 @@ After X. Chen et al., "Pairwise Ranking Aggregation in a Crowdsourced Setting" (
 V. Raykar et al., "Learning From Crowds" (2010): a classifier and its teachers, learned jointly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from app.agree.answers import Answers, tally
 from app.agree.exact import NORMAL, Floats, normal_cdf
-from app.agree.mixture import Expected, expect, learn_habits, learn_reliability, normalise
+from app.agree.mixture import TINY, Expected, expect, learn_habit, learn_reliability, normalise
 from app.agree.ridge import Predicted, leave_one_out
 
 NODES = np.linspace(-2.75, 2.75, 23)
@@ -26,7 +27,9 @@ READS = (4.5, 0.5)
 COPIES = (2.0, 2.0)
 STEPS = 40
 CLOSE = 1e-3
-GRID = (np.arange(200) + 0.5) / 200
+GRID = (np.arange(80) + 0.5) / 80
+# Readers differ in noise and in how far apart their cut points lie, by factors of this order.
+OWN_WAYS = ((0.65, 0.25), (1.0, 0.5), (1.5, 0.25))
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,30 @@ def reliability(answers: Answers, features: Floats | None = None) -> Reliability
     read = theta[answers.people]
     scores = normal_scores(answers)
     predicted = Predicted.nothing(answers.n_pairs)
-    habits = learn_habits(answers, np.zeros(len(answers.pairs)))
+    habit = learn_habit(answers, np.zeros(len(answers.pairs)))
     for _ in range(STEPS):
         if features is not None:
             predicted = leave_one_out(features, *_pair_scores(answers, scores, read))
         signal = _signal(answers, scores, theta, predicted.explained)
         kernel = reader_kernel(answers, read, 1 - signal)
         log_prior = _gaussian(predicted, signal)
-        expected = expect(answers, log_prior, kernel, theta, habits)
+        expected = expect(answers, log_prior, kernel, theta, habit)
         read = expected.was_read(answers, theta)
-        habits = learn_habits(answers, read)
+        habit = learn_habit(answers, read)
         previous, theta = theta, learn_reliability(answers, read, READS)
         if np.abs(theta - previous).max() < CLOSE:
             break
-    return _finish(answers, expected, read, READS, (NODES, kernel, 1 - signal))
+    ways = [
+        (reader_kernel(answers, read, (1 - signal) * noise, spread), p * q)
+        for noise, p in OWN_WAYS
+        for spread, q in OWN_WAYS
+    ]
+    mean, low, high = posterior(answers, expected, ways, READS)
+    return Reliability(
+        *(mean, low, high),
+        *(weigh(answers, mean), read, expected.states),
+        *(NODES, kernel, 1 - signal),
+    )
 
 
 def copying(answers: Answers) -> Reliability:
@@ -82,19 +95,23 @@ def copying(answers: Answers) -> Reliability:
     MACE with a Beta(2, 2) prior on reliability and learned shares of the answers. `states` [N, K].
     """
     theta = np.full(answers.n_people, 0.7)
-    habits = learn_habits(answers, np.zeros(len(answers.pairs)))
+    habit = learn_habit(answers, np.zeros(len(answers.pairs)))
     shares = tally(answers).sum(axis=0) / len(answers.pairs)  # [K]
     kernel = np.eye(answers.n_choices)
     for _ in range(STEPS):
         log_prior = np.tile(np.log(shares + 1e-9), (answers.n_pairs, 1))  # [K] → [N, K]
-        expected = expect(answers, log_prior, kernel, theta, habits)
+        expected = expect(answers, log_prior, kernel, theta, habit)
         read = expected.was_read(answers, theta)
-        habits, shares = learn_habits(answers, read), expected.states.mean(axis=0)
+        habit, shares = learn_habit(answers, read), expected.states.mean(axis=0)
         previous, theta = theta, learn_reliability(answers, read, COPIES)
         if np.abs(theta - previous).max() < CLOSE:
             break
-    nodes = np.arange(float(answers.n_choices))
-    return _finish(answers, expected, read, COPIES, (nodes, kernel, 0.0))
+    mean, low, high = posterior(answers, expected, [(kernel, 1.0)], COPIES)
+    return Reliability(
+        *(mean, low, high),
+        *(weigh(answers, mean), read, expected.states),
+        *(np.arange(float(answers.n_choices)), kernel, 0.0),
+    )
 
 
 def normal_scores(answers: Answers) -> Floats:
@@ -114,11 +131,14 @@ def cut_points(shares: Floats) -> Floats:
     return np.asarray([-np.inf, *(NORMAL.inv_cdf(float(one)) for one in below), np.inf])
 
 
-def reader_kernel(answers: Answers, read: Floats, noise: float) -> Floats:
-    """What a reader answers at each node of utility, [G, K], for the shares of answers read."""
+def reader_kernel(answers: Answers, read: Floats, noise: float, spread: float = 1.0) -> Floats:
+    """What a reader answers at each node of utility, [G, K], for the shares of answers read.
+
+    Cut points further apart (a `spread` above 1) leave the ends of the scale to stronger feelings.
+    """
     shares = np.bincount(answers.choices, read, answers.n_choices) + 0.5
     cuts = cut_points(shares / shares.sum())
-    below = normal_cdf((cuts[None, :] - NODES[:, None]) / np.sqrt(noise))  # [G, K + 1]
+    below = normal_cdf((spread * cuts[None, :] - NODES[:, None]) / np.sqrt(noise))  # [G, K + 1]
     return np.asarray(np.maximum(np.diff(below, axis=1), 1e-12))
 
 
@@ -146,12 +166,11 @@ def _signal(answers: Answers, scores: Floats, theta: Floats, explained: float) -
     worth = np.bincount(answers.pairs, reads**2, answers.n_pairs) ** 2
     less = np.bincount(answers.pairs, reads**4, answers.n_pairs)
     pairs_of_answers = float((worth - less).sum())
-    least = explained + 0.1 * (1 - explained)
-    if pairs_of_answers < 1:
-        return min(least, 0.9)
     scale = float((scores**2).mean())
+    if pairs_of_answers < 1:
+        return float(np.clip(0.9 * explained / scale + 0.1, 0.1, 0.9))
     found = float((together - alone).sum()) / pairs_of_answers / scale
-    return float(np.clip(found, max(0.1, min(least, 0.9)), 0.9))
+    return float(np.clip(found, 0.1, 0.9))
 
 
 def _gaussian(predicted: Predicted, signal: float) -> Floats:
@@ -160,33 +179,34 @@ def _gaussian(predicted: Predicted, signal: float) -> Floats:
     return np.asarray(-((NODES[None, :] - predicted.mean[:, None]) ** 2) / (2 * spread[:, None]))
 
 
-def _finish(
-    answers: Answers,
-    expected: Expected,
-    read: Floats,
-    prior: tuple[float, float],
-    model: tuple[Floats, Floats, float],
-) -> Reliability:
-    mean, low, high = posterior(answers, expected, prior)
+def weigh(answers: Answers, mean: Floats) -> Floats:
+    """Reliability × strength of each answer [M], with a mean of 1."""
     worth = mean[answers.people] * answers.strengths
-    nodes, kernel, noise = model
-    weights = worth / max(float(worth.mean()), 1e-9)
-    return Reliability(mean, low, high, weights, read, expected.states, nodes, kernel, noise)
+    return np.asarray(worth / max(float(worth.mean()), 1e-9))
 
 
 def posterior(
-    answers: Answers, expected: Expected, prior: tuple[float, float]
+    answers: Answers,
+    expected: Expected,
+    ways: Sequence[tuple[Floats, float]],
+    prior: tuple[float, float],
 ) -> tuple[Floats, Floats, Floats]:
-    """Each person's reliability [J] on a grid, all else held: its mean and its 95% interval."""
+    """Each person's reliability [J]: its mean and 95% interval, what pairs are held fixed.
+
+    A person may answer in any of several `ways`, kernels [G, K] with a prior chance each; they are
+    averaged over, so that a noisy reader or a user of extremes is not taken for a careless one.
+    """
     log_theta = (prior[0] - 1) * np.log(GRID) + (prior[1] - 1) * np.log1p(-GRID)
-    logs = np.tile(log_theta, (answers.n_people, 1))  # [J, 200]
-    for column, theta in enumerate(GRID):
-        one = np.log(theta * expected.read + (1 - theta) * expected.habit + 1e-300)
-        logs[:, column] += np.bincount(answers.people, one, answers.n_people)
-    chances = normalise(logs)
+    by_way = []
+    for kernel, chance in ways:
+        read = (expected.others * kernel.T[answers.choices]).sum(axis=1)  # [M]
+        logs = np.tile(log_theta + np.log(chance), (answers.n_people, 1))  # [J, grid]
+        for column, theta in enumerate(GRID):
+            one = np.log(theta * read + (1 - theta) * expected.habit + TINY)
+            logs[:, column] += np.bincount(answers.people, one, answers.n_people)
+        by_way.append(logs)
+    chances = normalise(np.hstack(by_way))  # [J, ways * grid]
+    chances = chances.reshape(answers.n_people, len(ways), len(GRID)).sum(axis=1)  # [J, grid]
     so_far = np.cumsum(chances, axis=1)
-    return (
-        np.asarray(chances @ GRID),
-        GRID[np.minimum((so_far < 0.025).sum(axis=1), len(GRID) - 1)],
-        GRID[np.minimum((so_far < 0.975).sum(axis=1), len(GRID) - 1)],
-    )
+    ends = [np.minimum((so_far < share).sum(axis=1), len(GRID) - 1) for share in (0.025, 0.975)]
+    return np.asarray(chances @ GRID), GRID[ends[0]], GRID[ends[1]]

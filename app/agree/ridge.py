@@ -11,7 +11,11 @@ STEPS = 12
 
 @dataclass(frozen=True)
 class Predicted:
-    """`mean` [N] and `variance` [N] of what the other rows predict, and the share explained."""
+    """`mean` [N] and `variance` [N] of what the other rows predict.
+
+    `explained` is the variance that features stand for: what is predicted of it and, from no more
+    rows than there are, not yet known.
+    """
 
     mean: Floats
     variance: Floats
@@ -42,8 +46,9 @@ def leave_one_out(features: Floats, targets: Floats, weights: Floats) -> Predict
     leverage = np.minimum(weights * spread, 0.99)
     mean = (fitted - leverage * targets) / (1 - leverage)
     variance = noise * spread / (1 - leverage)
-    explained = float(np.clip(_covariance(mean, targets, weights), 0.0, 0.95))
-    return Predicted(mean, variance, explained)
+    known = float(np.average(mean * targets, weights=weights))
+    unknown = float(np.average(variance, weights=weights)) if known > 0 else 0.0
+    return Predicted(mean, variance, max(known + unknown, 0.0))
 
 
 def _evidence(singular: Floats, seen: Floats, total: float, weights: Floats) -> tuple[float, float]:
@@ -58,8 +63,3 @@ def _evidence(singular: Floats, seen: Floats, total: float, weights: Floats) -> 
         prior = max(certain, 1e-6) / max(float((solution**2).sum()), 1e-9)
         noise = max(residual, 1e-9) / max(n - certain, 1.0)
     return prior, noise
-
-
-def _covariance(mean: Floats, targets: Floats, weights: Floats) -> float:
-    """How much of the variance the predictions stand for: their covariance with the targets."""
-    return float((weights * mean * targets).sum() / max(float(weights.sum()), 1e-9))
