@@ -117,7 +117,7 @@ def flag(bad: Sequence[str], n_each: int, seeds: int) -> Flagged:
 
 def measure_length(report: Report, seeds: int) -> None:
     """Quality and length correlate at .3; 2,000 answers in clusters of about five."""
-    injected = [_length(seed, 0.4) for seed in range(seeds)]
+    injected = [_length(seed, 0.4) for seed in range(5 * seeds)]
     none = [_length(10_000 + seed, 0.0) for seed in range(5 * seeds)]
     mean = float(np.mean([one.effect.coefficient for one in injected]))
     covered = np.mean([one.effect.low <= 0.4 <= one.effect.high for one in injected])

@@ -55,9 +55,9 @@ def test_without_features_the_others_answers_tell_who_reads() -> None:
     assert np.median(found.mean[~drawn.is_bad]) > 0.9
 
 
-def test_single_answers_without_features_say_nothing_about_anyone() -> None:
+def test_single_answers_without_features_condemn_nobody() -> None:
     found = reliability(world(3, 30, ("random",), overlap=1).answers)
-    assert found.mean == pytest.approx(np.full(20, found.mean[0]), abs=0.1)
+    assert found.high.min() > 0.9
     assert (found.high - found.low).min() > 0.25
 
 
