@@ -58,8 +58,9 @@ class Reliability:
 def reliability(answers: Answers, features: Floats | None = None) -> Reliability:
     """Fit the joint model; `features` [N, D] describe each pair, B less A, where there are any.
 
-    A weight is reliability × strength, scaled to a mean of 1: in simulation it is worth 1.8 times
-    the answers at 15% spammers and costs nothing without any. Without features, pairs with a
+    A weight is reliability × strength, scaled to a mean of 1. In `benchmarks/agreement.py`, 900
+    answers with 15% spammers gain about two points of a reward model's held-out accuracy by it,
+    and without spammers about one, from strength alone. Without features, pairs with a
     single answer say next to nothing about anyone.
 
     The intervals hold pairs fixed and are a little too narrow for it: of people who read every
@@ -102,7 +103,7 @@ def copying(answers: Answers) -> Reliability:
     """
     theta = np.full(answers.n_people, 0.7)
     habit = learn_habit(answers, np.zeros(len(answers.pairs)))
-    shares = tally(answers).sum(axis=0) / len(answers.pairs)  # [K]
+    shares = tally(answers).sum(axis=0) / max(len(answers.pairs), 1)  # [K]
     kernel = np.eye(answers.n_choices)
     for _ in range(STEPS):
         log_prior = np.tile(np.log(shares + 1e-9), (answers.n_pairs, 1))  # [K] → [N, K]
@@ -126,7 +127,8 @@ def normal_scores(answers: Answers) -> Floats:
 
     Mean 0 and variance below 1; ordered as the scale, and no further apart than its use says.
     """
-    shares = np.bincount(answers.choices, minlength=answers.n_choices) / len(answers.choices)
+    given = np.bincount(answers.choices, minlength=answers.n_choices)
+    shares = given / max(len(answers.choices), 1)
     heights = [_density(cut) for cut in cut_points(shares)]
     middles = -np.diff(heights) / np.maximum(shares, 1e-12)
     return np.asarray(middles[answers.choices])
@@ -173,7 +175,7 @@ def _signal(answers: Answers, scores: Floats, theta: Floats, explained: float) -
     worth = np.bincount(answers.pairs, reads**2, answers.n_pairs) ** 2
     less = np.bincount(answers.pairs, reads**4, answers.n_pairs)
     pairs_of_answers = float((worth - less).sum())
-    scale = float((scores**2).mean())
+    scale = max(float((scores**2).sum()) / max(len(scores), 1), 1e-9)
     if pairs_of_answers < 1:
         return float(np.clip(0.9 * explained / scale + 0.1, 0.1, 0.9))
     found = float((together - alone).sum()) / pairs_of_answers / scale
@@ -189,7 +191,7 @@ def _gaussian(predicted: Predicted, signal: float) -> Floats:
 def weigh(answers: Answers, mean: Floats) -> Floats:
     """Reliability × strength of each answer [M], with a mean of 1."""
     worth = mean[answers.people] * answers.strengths
-    return np.asarray(worth / max(float(worth.mean()), 1e-9))
+    return np.asarray(worth / np.maximum(worth.sum() / max(len(worth), 1), 1e-9))
 
 
 def posterior(

@@ -1,15 +1,19 @@
 """Who reads: the E-step by enumeration, and people whose care is known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from app.agree.answers import Answers
 from app.agree.mixture import expect
-from app.agree.reliability import copying, cut_points, normal_scores, reliability
+from app.agree.reliability import Reliability, copying, cut_points, normal_scores, reliability
 from app.agree.ridge import leave_one_out
 from benchmarks.people import world
 from tests.agree.worlds import answers_of
+
+Fit = Callable[[Answers], Reliability]
 
 
 def test_the_e_step_is_what_enumeration_gives() -> None:
@@ -86,6 +90,15 @@ def test_a_weight_is_reliability_times_strength() -> None:
     worth = found.mean[drawn.answers.people] * drawn.answers.strengths
     assert found.weights / worth == pytest.approx(np.full(len(worth), found.weights[0] / worth[0]))
     assert set(drawn.answers.strengths) == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("fit", [reliability, copying])
+def test_before_the_first_answer_everyone_has_the_benefit_of_the_doubt(fit: Fit) -> None:
+    nothing = np.zeros(0, dtype=np.int64)
+    found = fit(Answers(nothing, nothing, nothing, nothing.astype(bool), 4, 3))
+    assert found.mean == pytest.approx(np.full(3, found.mean[0]))
+    assert (found.high - found.low).min() > 0.5
+    assert len(found.weights) == 0
 
 
 def test_people_who_copy_the_truth_outvote_two_who_agree_by_habit() -> None:
