@@ -1,0 +1,177 @@
+"""Every page there is, empty and full: a clean console, nothing for axe-core, nothing sideways."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from fastapi.routing import APIRoute
+from playwright.sync_api import Browser
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.routing import BaseRoute
+
+from app.accounts.links import make_invitation
+from app.collect.service import Nothing, next_assignment, record_comparison
+from app.datasets.service import freeze, run_import
+from app.main import create_app
+from app.projects.flags import FlagValues, add_flag
+from app.projects.service import add_guideline_version
+from app.tables.accounts import Person, Role
+from app.tables.collect import Prompt
+from app.tables.projects import FlagScope, Project
+from tests.browser.conftest import Live
+from tests.browser.walk import Walk, walking
+from tests.loop.worlds import add_metrics, add_policy, add_reward, sample_lines, write_artefact
+from tests.support import join, log_in, make_person, make_project
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+EMPTY = (
+    *("/", "/account", "/people", "/audit", "/projects/new"),
+    *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
+    *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
+)
+# Answers that are no pages: a redirect, a file, a word.
+NOT_PAGES = {
+    "/healthz",
+    "/projects/{slug}",
+    "/projects/{slug}/collect/last",
+    "/projects/{slug}/reward/{run_id}/files/{name}",
+    "/projects/{slug}/policy/{run_id}/files/{name}",
+    "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
+}
+HOSTILE = (
+    "# Title\n\n<script>alert(1)</script> **bold** `code`\n\n"
+    "```python\ndef f(x):\n    return x\n```\n\n"
+    "| a | b |\n| - | -: |\n| 1 | 2 |\n\nשלום עולם \u202eoot\u202c "
+) + "averylongword" * 40
+
+
+@pytest.fixture
+def owner(session: Session) -> Person:
+    return make_person(session, "olive", is_owner=True)
+
+
+@pytest.fixture
+def walk(chromium: Browser, live: Live, session: Session, owner: Person) -> Iterator[Walk]:
+    token, _ = log_in(session, owner)
+    with walking(chromium, live.url, token) as walk:
+        yield walk
+
+
+def at(path: str) -> str:
+    return path if path.startswith("/") else f"/projects/garden/{path}"
+
+
+def look(walk: Walk, path: str) -> None:
+    """Visit a page and judge it in both colour schemes."""
+    response = walk.page.goto(walk.address + at(path))
+    assert response is not None
+    assert response.status == 200, path
+    for scheme in ("light", "dark"):
+        walk.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = [
+            problem
+            for problem in walk.problems()
+            # A model's Markdown may begin at any level of heading, and is shown as it was written.
+            if not (problem.startswith("heading-order") and "dir=" in problem)
+        ]
+        assert found == [], f"{path} ({scheme})"
+
+
+def test_every_page_is_sound_while_there_is_nothing(walk: Walk, session: Session) -> None:
+    look(walk, "/")
+    make_project(session)
+    session.commit()
+    for path in EMPTY:
+        look(walk, path)
+
+
+def test_every_page_is_sound_when_it_is_full(
+    walk: Walk, session: Session, owner: Person, live: Live, chromium: Browser
+) -> None:
+    project = make_project(session, is_loop_automatic=False)
+    paths = fill(session, project, owner)
+    for path in [*EMPTY, *paths]:
+        look(walk, path)
+    with walking(chromium, live.url) as stranger:
+        guest = make_person(session, "gus")
+        link = make_invitation(session, guest, by=owner.id)
+        session.commit()
+        for path in ("/sign-in", link):
+            look(stranger, path)
+    seen = {*map(at, [*EMPTY, *paths]), "/sign-in", link}
+    missing = [path for path in pages() if not any(matches(path, one) for one in seen)]
+    assert missing == [], "a page that no browser has looked at"
+
+
+def fill(session: Session, project: Project, owner: Person) -> list[str]:
+    """Work by people, a frozen set and two runs. Returns the pages that come into being."""
+    join(session, project, owner, *Role)
+    for number in (1, 2):
+        add_guideline_version(
+            session, project, markdown=f"{HOSTILE}\n\nVersion {number}.", created_by=owner.id
+        )
+    flag = add_flag(session, project, FlagValues("Rude", FlagScope.COMPLETION), by=owner.id)
+    session.commit()
+    lines = "".join(line(k) + "\n" for k in range(8)).encode()
+    done = run_import(project.id, io.BytesIO(lines), "eight.jsonl", len(lines), owner.id)
+    bad = run_import(project.id, io.BytesIO(b"oops\n"), "bad.jsonl", 5, owner.id)
+    comparison_id = answer(session, project, owner)
+    frozen = freeze(session, project, owner.id)
+    reward = add_reward(session, project, 2)
+    first = add_policy(session, project, 1, reward=None)
+    policy = add_policy(session, project, 2, reward=reward, parent_id=first.id)
+    policy.alarms = ["The policy is 21.3 nats from the reference."]
+    for run in (reward, policy):
+        add_metrics(session, run)
+    write_artefact(policy, {"evaluation_samples.jsonl": sample_lines({0: HOSTILE, 40: "b " * 90})})
+    prompt_id = session.scalars(select(Prompt.id)).first()
+    session.commit()
+    return [
+        *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
+        *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
+        *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
+        *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),
+    ]
+
+
+def line(k: int) -> str:
+    return json.dumps({"prompt": f"Question {k}?", "completions": [HOSTILE, f"Answer {k}."]})
+
+
+def answer(session: Session, project: Project, owner: Person) -> str:
+    """Three answers of one person; the last one's id."""
+    for number in range(3):
+        assignment = next_assignment(session, project, owner.id)
+        assert not isinstance(assignment, Nothing)
+        comparison = record_comparison(
+            session,
+            assignment_id=assignment.id,
+            annotator_id=owner.id,
+            rating=2 + number,
+            seconds=4.0,
+            idempotency_key=f"key {number}",
+            comment="Clearer, and <b>right</b>.",
+        )
+        session.commit()
+    return str(comparison.id)
+
+
+def pages() -> set[str]:
+    """The path of every page that the application serves."""
+    found: set[str] = set()
+    waiting: list[BaseRoute] = list(create_app().routes)
+    while waiting:
+        route = waiting.pop()
+        if isinstance(route, APIRoute) and "GET" in route.methods:
+            found.add(route.path)
+        router = getattr(route, "original_router", route)
+        waiting += [one for one in getattr(router, "routes", None) or () if one is not route]
+    return {one for one in found if not one.startswith("/api/")} - NOT_PAGES
+
+
+def matches(pattern: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", pattern), path.partition("?")[0]) is not None
