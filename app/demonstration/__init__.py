@@ -5,17 +5,21 @@ machine; "Reading room" shows what real answers look like on the page: code, tab
 right-to-left scripts.
 """
 
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
 from app.datasets.service import run_import
 from app.db import session_scope
 from app.projects.flags import FlagValues, add_flag
 from app.projects.service import create_project
+from app.tables.accounts import AuditEvent
+from app.tables.collect import Prompt
 from app.tables.projects import FlagScope, Objective, Polarity, Project
 
 FOLDER = Path(__file__).parent
@@ -60,28 +64,54 @@ READING_ROOM = Plan(
 
 
 def load_demonstration() -> list[str]:
-    """Make the demonstration projects where there is no project at all. Returns their names."""
+    """Load what is missing of the demonstration, on an installation that holds nothing else.
+
+    A first start that was cut off between a project and its prompts is taken up again; a project
+    that people have renamed or filled themselves is left alone. Returns the names loaded now.
+    """
+    plans = {plan.name: plan for plan in (SMALL_TALK, READING_ROOM)}
     with session_scope() as session:
-        if session.scalar(select(Project.id).limit(1)) is not None:
+        there = {project.name: project for project in session.scalars(select(Project))}
+        if not there.keys() <= plans.keys():
             return []
-    return [_load(plan) for plan in (SMALL_TALK, READING_ROOM)]
+        full = {project.name for project in there.values() if _is_touched(session, project)}
+        ids = {
+            name: there[name].id if name in there else _make(session, plan)
+            for name, plan in plans.items()
+            if name not in full
+        }
+    for name, project_id in ids.items():
+        _fill(project_id, plans[name].file)
+    return list(ids)
 
 
-def _load(plan: Plan) -> str:
-    with session_scope() as session:
-        project = create_project(
-            session,
-            name=plan.name,
-            objective=Objective.HELPFULNESS,
-            created_by=None,
-            guidelines=plan.guidelines,
-            **plan.settings,
-        )
-        for flag in plan.flags:
-            add_flag(session, project, flag, by=None)
-        record_event(session, "project.demonstration_loaded", project_id=project.id)
-        project_id = project.id
-    file = FOLDER / plan.file
+def _is_touched(session: Session, project: Project) -> bool:
+    """Whether a project has prompts, or was changed by a person since it was made."""
+    has_prompts = session.scalar(select(Prompt.id).where(Prompt.project_id == project.id).limit(1))
+    by_a_person = session.scalar(
+        select(AuditEvent.id)
+        .where(AuditEvent.project_id == project.id, AuditEvent.actor_id.is_not(None))
+        .limit(1)
+    )
+    return has_prompts is not None or by_a_person is not None
+
+
+def _make(session: Session, plan: Plan) -> uuid.UUID:
+    project = create_project(
+        session,
+        name=plan.name,
+        objective=Objective.HELPFULNESS,
+        created_by=None,
+        guidelines=plan.guidelines,
+        **plan.settings,
+    )
+    for flag in plan.flags:
+        add_flag(session, project, flag, by=None)
+    record_event(session, "project.demonstration_loaded", project_id=project.id)
+    return project.id
+
+
+def _fill(project_id: uuid.UUID, name: str) -> None:
+    file = FOLDER / name
     with file.open("rb") as stream:
-        run_import(project_id, stream, plan.file, file.stat().st_size, None)
-    return plan.name
+        run_import(project_id, stream, name, file.stat().st_size, None)
