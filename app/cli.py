@@ -156,9 +156,18 @@ def agreement(
     add_help_option=False,
 )
 def demo(context: typer.Context) -> None:
-    """Turn the loop with simulated annotators whose taste is known; see `prefloop demo --help`."""
+    """Turn the loop with simulated annotators whose taste is known; see `prefloop demo --help`.
+
+    Without PREFLOOP_DATA or DATABASE_URL it keeps its rows in a folder of its own.
+    """
+    command = [sys.executable, "-m", "worker.main", "demo", *context.args]
+    if "--help" in context.args:
+        raise typer.Exit(subprocess.run(command, check=False).returncode)
+    settings = get_settings()
+    if "data" not in settings.model_fields_set and not settings.database_url:
+        os.environ["PREFLOOP_DATA"] = str(settings.data_folder / "demo")
+        get_settings.cache_clear()
     with connected():
-        command = [sys.executable, "-m", "worker.main", "demo", *context.args]
         result = subprocess.run(command, check=False, env=dict(os.environ))
     raise typer.Exit(result.returncode)
 

@@ -16,7 +16,7 @@ def n_pairs(session: Session) -> dict[str, int]:
         .outerjoin(Pair, Pair.project_id == Project.id)
         .group_by(Project.name)
     )
-    return dict(rows.tuples())
+    return dict(rows.all())
 
 
 def test_a_fresh_installation_gets_two_projects_with_pairs_and_flags(session: Session) -> None:

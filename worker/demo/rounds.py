@@ -15,6 +15,8 @@ from app.collect.intake import PromptIn, add_prompts
 from app.datasets.service import freeze
 from app.db import session_scope
 from app.errors import Conflict
+from app.jobs import find_unfinished
+from app.loop.state import Waiting, decide, read_facts
 from app.projects.flags import FlagValues, add_flag
 from app.projects.service import create_project
 from app.tables.collect import Comparison
@@ -112,7 +114,13 @@ class Demonstration:
                 yield run.number, file
 
     def _work(self) -> None:
-        run_until_idle(max_seconds=self.settings.seconds_at_most)
+        """Do this project's jobs until none is due, here or by another worker beside us."""
+        give_up_at = time.monotonic() + self.settings.seconds_at_most
+        while time.monotonic() < give_up_at:
+            run_until_idle(max_seconds=give_up_at - time.monotonic())
+            if self._is_quiet():
+                break
+            time.sleep(0.5)
         with session_scope() as session:
             error = session.scalar(
                 select(Job.error).where(
@@ -121,6 +129,13 @@ class Demonstration:
             )
         if error is not None:
             raise TrainerError(f"A job failed: {error}")
+
+    def _is_quiet(self) -> bool:
+        with session_scope() as session:
+            project = session.get_one(Project, self.project_id)
+            if find_unfinished(session, project.id):
+                return False
+            return isinstance(decide(read_facts(session, project)), Waiting)
 
     def _ask_for_training(self, n_new: int) -> None:
         """Freeze by hand where people answered fewer than a round's worth of pairs."""
