@@ -47,15 +47,19 @@ def record_comparison(
     comment: str = "",
     is_about_equal: bool = False,
     is_both_bad: bool = False,
+    project_id: uuid.UUID | None = None,
 ) -> Comparison:
     """Write the annotator's answer and end the assignment. `rating` is canonical, 1 to 8.
 
     Sent again (a double click, a lost connection) the same answer gives the same row. After the
-    lease has run out it counts if there is room, and is kept as surplus if not. Raises NotFound,
+    lease has run out it counts if there is room, and is kept as surplus if not. Whoever answers
+    through a project's address gives `project_id`, for the pair must be one of it. Raises NotFound,
     Forbidden, Conflict (another answer was given before; the pair was skipped) or Invalid.
     """
     one_at_a_time(session, annotator_id)
-    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    assignment = own_assignment(
+        session, assignment_id, annotator_id, project_id=project_id, lock=True
+    )
     _check_answer(rating, comment, idempotency_key, seconds)
     answers = check_flags(session, assignment.project_id, flags)
     said = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
@@ -120,12 +124,22 @@ def _same_again(session: Session, assignment: Assignment, said: _Said) -> Compar
 
 
 def own_comparison(
-    session: Session, comparison_id: uuid.UUID, annotator_id: uuid.UUID, *, lock: bool = False
+    session: Session,
+    comparison_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    project_id: uuid.UUID | None,
+    lock: bool = False,
 ) -> Comparison:
-    """Raises NotFound for one that does not exist or is someone else's."""
+    """The annotator's answer in that project; None is for callers that act for no project.
+
+    Raises NotFound for one that does not exist, is someone else's or belongs to another project.
+    """
     found = select(Comparison).where(
         Comparison.id == comparison_id, Comparison.annotator_id == annotator_id
     )
+    if project_id is not None:
+        found = found.where(Comparison.project_id == project_id)
     if lock:
         found = found.with_for_update().execution_options(populate_existing=True)
     comparison = session.scalar(found)
@@ -145,6 +159,7 @@ def change_comparison(
     is_about_equal: bool = False,
     is_both_bad: bool = False,
     after: int | None = None,
+    project_id: uuid.UUID | None = None,
 ) -> Comparison:
     """Say something else than before; what was said before is kept as a revision.
 
@@ -152,7 +167,9 @@ def change_comparison(
     the same changes nothing. Raises NotFound or Invalid as well.
     """
     _check_answer(rating, comment)
-    comparison = own_comparison(session, comparison_id, annotator_id, lock=True)
+    comparison = own_comparison(
+        session, comparison_id, annotator_id, project_id=project_id, lock=True
+    )
     answers = check_flags(session, comparison.project_id, flags)
     new = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
     old = _said(session, comparison)

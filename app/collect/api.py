@@ -62,6 +62,7 @@ def record_comparison(
     comparison = service.record_comparison(
         session,
         annotator_id=access.person.id,
+        project_id=access.project.id,
         **body.model_dump(exclude={"flags"}),
         flags=flags,
     )

@@ -151,11 +151,20 @@ def assign(
 
 
 def own_assignment(
-    session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID, *, lock: bool = False
+    session: Session,
+    assignment_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    project_id: uuid.UUID | None,
+    lock: bool = False,
 ) -> Assignment:
-    """Raises NotFound, or Forbidden where it was given to someone else."""
+    """The annotator's assignment in that project; None is for callers that act for no project.
+
+    Raises NotFound, also where it belongs to another project, or Forbidden where it was given to
+    someone else.
+    """
     assignment = session.scalar(_FOUND_AND_LOCKED if lock else _FOUND, {"id": assignment_id})
-    if assignment is None:
+    if assignment is None or project_id not in (None, assignment.project_id):
         raise NotFound("There is no such assignment. Reload the page to get the next pair.")
     if assignment.annotator_id != annotator_id:
         raise Forbidden("This pair was given to someone else. Reload the page to get your own.")
@@ -163,7 +172,12 @@ def own_assignment(
 
 
 def skip(
-    session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID, reason: str
+    session: Session,
+    assignment_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    reason: str,
+    *,
+    project_id: uuid.UUID | None = None,
 ) -> Assignment:
     """Hand the pair to others for good, and say why. Raises Conflict once it is answered."""
     reason = reason.strip()
@@ -171,7 +185,9 @@ def skip(
         raise Invalid("Say why you skip this pair.", field="reason")
     check_text(reason, LONGEST_REASON, "reason")
     one_at_a_time(session, annotator_id)
-    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    assignment = own_assignment(
+        session, assignment_id, annotator_id, project_id=project_id, lock=True
+    )
     if assignment.state is AssignmentState.DONE:
         raise Conflict("You have answered this pair. Change the answer in your history instead.")
     if assignment.state is AssignmentState.SKIPPED:
@@ -184,20 +200,36 @@ def skip(
     return assignment
 
 
-def release(session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID) -> None:
+def release(
+    session: Session,
+    assignment_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    project_id: uuid.UUID | None = None,
+) -> None:
     """Give the pair back for now: it goes to others, or to the same person again later."""
     one_at_a_time(session, annotator_id)
-    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    assignment = own_assignment(
+        session, assignment_id, annotator_id, project_id=project_id, lock=True
+    )
     if assignment.state is AssignmentState.LEASED:
         take_back(session, assignment.pair_id)
         end(assignment, AssignmentState.EXPIRED)
         session.flush()
 
 
-def renew_lease(session: Session, assignment_id: uuid.UUID, annotator_id: uuid.UUID) -> bool:
+def renew_lease(
+    session: Session,
+    assignment_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    project_id: uuid.UUID | None = None,
+) -> bool:
     """Keep the pair for another lease while its page is open. False where it has ended."""
     one_at_a_time(session, annotator_id)
-    assignment = own_assignment(session, assignment_id, annotator_id, lock=True)
+    assignment = own_assignment(
+        session, assignment_id, annotator_id, project_id=project_id, lock=True
+    )
     if assignment.state is not AssignmentState.LEASED:
         return False
     project = session.get_one(Project, assignment.project_id)

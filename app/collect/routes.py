@@ -52,7 +52,9 @@ def answer(
     form: Annotated[NewAnswerForm, Form()],
 ) -> Response:
     """Record the answer and hand out the next pair, in one round trip."""
-    assignment = service.own_assignment(session, form.assignment_id, access.person.id)
+    assignment = service.own_assignment(
+        session, form.assignment_id, access.person.id, project_id=access.project.id
+    )
     claimed = UNCOUNTED_SECONDS if form.seconds is None else form.seconds
     service.record_comparison(
         session,
@@ -65,6 +67,7 @@ def answer(
         comment=form.comment,
         is_about_equal=form.is_about_equal,
         is_both_bad=form.is_both_bad,
+        project_id=access.project.id,
     )
     return _next_page(request, session, access)
 
@@ -76,7 +79,13 @@ def skip(
     access: AnnotatorAccess,
     form: Annotated[SkipForm, Form()],
 ) -> Response:
-    service.skip(session, form.assignment_id, access.person.id, form.words())
+    service.skip(
+        session,
+        form.assignment_id,
+        access.person.id,
+        form.words(),
+        project_id=access.project.id,
+    )
     return _next_page(request, session, access, "Skipped. Someone else will see that pair.")
 
 
@@ -84,7 +93,7 @@ def skip(
 def renew(
     session: SessionDep, access: AnnotatorAccess, form: Annotated[LeaseForm, Form()]
 ) -> Response:
-    service.renew_lease(session, form.assignment_id, access.person.id)
+    service.renew_lease(session, form.assignment_id, access.person.id, project_id=access.project.id)
     return Response(status_code=204)
 
 
@@ -92,7 +101,7 @@ def renew(
 def release(
     session: SessionDep, access: AnnotatorAccess, form: Annotated[LeaseForm, Form()]
 ) -> Response:
-    service.release(session, form.assignment_id, access.person.id)
+    service.release(session, form.assignment_id, access.person.id, project_id=access.project.id)
     return redirect("/", "That pair went back to the queue. See you soon.")
 
 
@@ -112,7 +121,9 @@ def edit(
     comparison_id: uuid.UUID,
     back: str = "",
 ) -> Response:
-    comparison = service.own_comparison(session, comparison_id, access.person.id)
+    comparison = service.own_comparison(
+        session, comparison_id, access.person.id, project_id=access.project.id
+    )
     context = {
         **_counts(session, access, n_here=0),
         **_sheet(session, access, comparison.pair_id, comparison.is_flipped),
@@ -133,7 +144,9 @@ def change(
     comparison_id: uuid.UUID,
     form: Annotated[ChangedAnswerForm, Form()],
 ) -> Response:
-    comparison = service.own_comparison(session, comparison_id, access.person.id)
+    comparison = service.own_comparison(
+        session, comparison_id, access.person.id, project_id=access.project.id
+    )
     service.change_comparison(
         session,
         comparison.id,
@@ -144,6 +157,7 @@ def change(
         is_about_equal=form.is_about_equal,
         is_both_bad=form.is_both_bad,
         after=form.revision,
+        project_id=access.project.id,
     )
     url = f"{_url(access)}/history" if form.back == "history" else _url(access)
     return redirect(url, "Your answer was changed; the one before is kept beside it.")

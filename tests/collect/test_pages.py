@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.collect.pairing import canonical
-from app.tables.accounts import Person
+from app.tables.accounts import Membership, Person, Role
 from app.tables.collect import Assignment, AssignmentState, Comparison
 from tests.collect.worlds import make_pairs, make_world
-from tests.support import Browsing, make_project
+from tests.support import Browsing, join, make_project
 
 URL = "/projects/garden/collect"
 
@@ -177,6 +177,61 @@ def test_a_stranger_learns_nothing_and_a_project_has_its_own_pairs(
     make_project(session, "other")
     session.commit()
     assert browsing.get("/projects/other/collect").status_code == 404
+
+
+@pytest.fixture
+def removed(session: Session, browsing: Browsing) -> tuple[Assignment, Comparison]:
+    """What alice holds and has said in garden, after she was removed; she compares elsewhere."""
+    garden, (alice,) = make_world(session, "alice")
+    browsing.sign_in(alice)
+    browsing.post(f"{URL}/answers", {**fields(browsing.get(URL)), "rating": "3"})
+    browsing.get(URL)
+    session.execute(delete(Membership).where(Membership.project_id == garden.id))
+    join(session, make_project(session, "other"), alice, Role.ANNOTATOR)
+    session.commit()
+    held = session.scalars(select(Assignment).where(Assignment.state == "leased")).one()
+    return held, session.scalars(select(Comparison)).one()
+
+
+def test_the_address_of_another_project_opens_no_answer(
+    removed: tuple[Assignment, Comparison], browsing: Browsing, session: Session
+) -> None:
+    edit = f"/projects/other/collect/answers/{removed[1].id}"
+    assert browsing.get(edit).status_code == 404
+    before = removed[1].rating
+    assert browsing.post(edit, {"revision": "1", "rating": "8"}).status_code == 404
+    assert browsing.post(edit, {"revision": "1", "rating": "1"}).status_code == 404
+    assert [one.rating for one in comparisons(session)] == [before]
+
+
+@pytest.mark.parametrize("verb", ["answers", "skips", "renewals", "releases"])
+def test_the_address_of_another_project_reaches_no_assignment(
+    removed: tuple[Assignment, Comparison], browsing: Browsing, session: Session, verb: str
+) -> None:
+    until = removed[0].lease_until
+    form = {
+        "assignment_id": str(removed[0].id),
+        "idempotency_key": "elsewhere",
+        "rating": "3",
+        "other": "Not for me",
+    }
+    assert browsing.post(f"/projects/other/collect/{verb}", form).status_code == 404
+    session.rollback()
+    held = session.get_one(Assignment, removed[0].id)
+    assert (held.state, held.lease_until) == (AssignmentState.LEASED, until)
+
+
+def test_the_api_of_another_project_records_no_answer(
+    removed: tuple[Assignment, Comparison], browsing: Browsing, session: Session
+) -> None:
+    said = {"assignment_id": str(removed[0].id), "rating": 2, "idempotency_key": "elsewhere"}
+    response = browsing.client.post(
+        "/api/v1/projects/other/comparisons",
+        json=said,
+        headers={"X-CSRF-Token": browsing.csrf_token},
+    )
+    assert response.status_code == 404
+    assert len(comparisons(session)) == 1
 
 
 def test_a_script_answers_through_the_api_by_the_same_rules(
