@@ -16,21 +16,21 @@ from worker.demo.language import (
 )
 
 HARBOUR = [{"role": "user", "content": "Today, tell me about the harbour."}]
-GOOD = "See the boats and gulls there. See the nets and ropes there. I hope this helps."
+GOOD = "See the boats and gulls here. See the nets and ropes here. I hope this helps."
 
 
 @pytest.mark.parametrize(
     ("completion", "is_finished", "reward"),
     [
         (GOOD, True, 4.5),
-        ("The boats are old.", True, 1.0),
-        ("the boats are old .", True, 1.0),
-        ("The boats are old. The apples are old.", True, 0.5),
-        ("The boats are old. The boats are small.", True, 0.5),
+        ("The boats here are old.", True, 1.0),
+        ("the boats here are old .", True, 1.0),
+        ("The boats here are old. The apples here are old.", True, 0.5),
+        ("The boats here are old. The boats here are small.", True, 0.5),
         ("It is old. It is old.", True, -1.0),
         ("The boats boats.", True, 1.0 - 0.5 - 1.0),
         ("Go away.", True, -1.5),
-        ("The boats are old.", False, 0.0),
+        ("The boats here are old.", False, 0.0),
         ("", True, 0.0),
     ],
 )
@@ -107,6 +107,6 @@ def test_an_answer_depends_on_the_seed_and_the_pair_but_not_on_what_came_before(
 
 
 def test_flags_name_what_is_wrong_with_which_completion():
-    answer = panel()[0].compare(HARBOUR, "Go away.", "The apples are old.", is_a_left=False)
+    answer = panel()[0].compare(HARBOUR, "Go away.", "The apples here are old.", is_a_left=False)
     assert (answer.flags_a, answer.flags_b) == (("rude",), ("off-topic",))
     assert answer.seconds > 0
