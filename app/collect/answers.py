@@ -14,6 +14,7 @@ from app.collect.flagging import (
     add_flags,
     check_flags,
     read_flags,
+    with_archived,
     write_flags,
 )
 from app.collect.leases import check_text, end, own_assignment
@@ -163,16 +164,22 @@ def change_comparison(
 ) -> Comparison:
     """Say something else than before; what was said before is kept as a revision.
 
-    `after` is the revision that the annotator saw: Conflict where another tab was faster. Saying
-    the same changes nothing. Raises NotFound or Invalid as well.
+    Answers to flags that were archived since stay. `after` is the revision that the annotator saw:
+    Conflict where another tab was faster. Saying the same changes nothing. Raises NotFound or
+    Invalid as well.
     """
     _check_answer(rating, comment)
     comparison = own_comparison(
         session, comparison_id, annotator_id, project_id=project_id, lock=True
     )
-    answers = check_flags(session, comparison.project_id, flags)
-    new = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
     old = _said(session, comparison)
+    answers = with_archived(
+        session,
+        comparison.project_id,
+        new=check_flags(session, comparison.project_id, flags),
+        old=old.answers,
+    )
+    new = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
     if new == old:
         return comparison
     if after is not None and after != comparison.revision:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid
@@ -40,12 +40,7 @@ def check_flags(session: Session, project_id: uuid.UUID, given: Sequence[FlagIn]
 
     A flag that was archived while its page lay open is still accepted.
     """
-    flags = {
-        flag.id: flag
-        for flag in session.scalars(
-            select(Flag).where(Flag.project_id == project_id).order_by(Flag.position)
-        )
-    }
+    flags = {flag.id: flag for flag in session.scalars(_flags_of(project_id))}
     answers: Answers = {}
     for one in given:
         flag = flags.get(one.flag_id)
@@ -57,6 +52,10 @@ def check_flags(session: Session, project_id: uuid.UUID, given: Sequence[FlagIn]
     for flag in flags.values():
         _check_asked(flag, flags, answers)
     return answers
+
+
+def _flags_of(project_id: uuid.UUID) -> Select[Flag]:
+    return select(Flag).where(Flag.project_id == project_id).order_by(Flag.position)
 
 
 def _check_value(flag: Flag, one: FlagIn) -> None:
@@ -94,6 +93,21 @@ def _is_asked(
         return True
     about = side if condition.scope is FlagScope.COMPLETION else None
     return answers.get((condition.id, about)) == 1 and _is_asked(condition, about, flags, answers)
+
+
+def with_archived(session: Session, project_id: uuid.UUID, new: Answers, old: Answers) -> Answers:
+    """The new answers, and the old ones to flags that are archived: no page asks those again.
+
+    An archived flag that waits for another one keeps its answer only while that one is still yes.
+    """
+    flags = {flag.id: flag for flag in session.scalars(_flags_of(project_id))}
+    kept = {key: value for key, value in old.items() if flags[key[0]].is_archived}
+    merged = {**kept, **new}
+    return {
+        (flag_id, side): value
+        for (flag_id, side), value in merged.items()
+        if _is_asked(flags[flag_id], side, flags, merged)
+    }
 
 
 def write_flags(

@@ -8,7 +8,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.collect.pairing import canonical, draw, shown
-from app.collect.service import FlagIn, change_comparison, record_comparison, skip, sweep_expired
+from app.collect.service import (
+    FlagIn,
+    change_comparison,
+    read_flags,
+    record_comparison,
+    skip,
+    sweep_expired,
+)
 from app.db import session_scope
 from app.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 from app.tables.collect import Assignment, Comparison, ComparisonRevision, FlagAnswer, Pair
@@ -209,3 +216,22 @@ def test_a_changed_answer_keeps_every_version(session: Session) -> None:
         change_comparison(session, first.id, bob.id, rating=1)
     with pytest.raises(DomainError, match="from 1 to 8"):
         change_comparison(session, first.id, alice.id, rating=0)
+
+
+def test_a_changed_answer_keeps_what_it_says_about_archived_flags(session: Session) -> None:
+    project, (alice,) = make_world(session, "alice")
+    rude, clear = make_flag(session, project, "Rude"), make_flag(session, project, "Clear")
+    waiting = make_flag(session, project, "How rude", condition_flag_id=rude.id)
+    given = [FlagIn(rude.id, "A", 1), FlagIn(waiting.id, "A", 0), FlagIn(clear.id, "B", 1)]
+    first = say(session, lease(session, project, alice.id), 2, flags=given)
+    clear.is_archived = waiting.is_archived = True
+    session.commit()
+    change_comparison(session, first.id, alice.id, rating=7, flags=[FlagIn(rude.id, "A", 1)])
+    assert read_flags(session, first.id, first.pair_id) == {
+        (rude.id, "A"): 1,
+        (waiting.id, "A"): 0,
+        (clear.id, "B"): 1,
+    }
+    # What an archived flag waited for is no longer so, and neither is its answer.
+    change_comparison(session, first.id, alice.id, rating=7, flags=[FlagIn(rude.id, "A", 0)])
+    assert read_flags(session, first.id, first.pair_id) == {(rude.id, "A"): 0, (clear.id, "B"): 1}
