@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.collect import service
+from app.collect.forms import canonical_rating, canonical_side
 from app.collect.service import FlagIn, Nothing, SideName
 from app.collect.sheets import texts_of
 from app.web.access import AnnotatorAccess
@@ -16,15 +17,19 @@ router = APIRouter(prefix="/api/v1/projects/{slug}", tags=["collect"])
 
 
 class FlagBody(BaseModel):
-    """One answered flag; `value` is null for "not applicable"."""
+    """One answered flag; `side` as handed out, `value` null for "not applicable"."""
 
     flag_id: uuid.UUID
     side: SideName | None = None
     value: int | None
 
+    def canonical(self, is_flipped: bool) -> FlagIn:
+        side = canonical_side(self.side, is_flipped) if self.side else None
+        return FlagIn(self.flag_id, side, self.value)
+
 
 class ComparisonBody(BaseModel):
-    """One answer. `rating` is canonical: 1 is A far better, 8 is B far better."""
+    """One answer. 1 says that the completion handed out as A is far better, 8 says B."""
 
     assignment_id: uuid.UUID
     rating: int
@@ -38,11 +43,14 @@ class ComparisonBody(BaseModel):
 
 @router.post("/assignments")
 def next_assignment(session: SessionDep, access: AnnotatorAccess) -> dict[str, Any]:
-    """The caller's pair: the one leased already, or the next; else why there is none."""
+    """The caller's pair: the one leased already, or the next; else why there is none.
+
+    Which completion comes as A is drawn anew for each annotator, as on the page.
+    """
     found = service.next_assignment(session, access.project, access.person.id)
     if isinstance(found, Nothing):
         return {"assignment": None, "why": found.why.value}
-    messages, a, b = texts_of(session, found.pair_id)
+    messages, a, b = texts_of(session, found.pair_id, is_flipped=found.is_flipped)
     assignment = {
         "id": str(found.id),
         "lease_until": found.lease_until.isoformat(),
@@ -57,13 +65,20 @@ def next_assignment(session: SessionDep, access: AnnotatorAccess) -> dict[str, A
 def record_comparison(
     session: SessionDep, access: AnnotatorAccess, body: ComparisonBody
 ) -> dict[str, Any]:
-    """Record an answer; sent again it gives the same row."""
-    flags = [FlagIn(one.flag_id, one.side, one.value) for one in body.flags]
+    """Record an answer; sent again it gives the same row.
+
+    `seconds` count up to the time since the pair was handed out.
+    """
+    assignment = service.own_assignment(
+        session, body.assignment_id, access.person.id, project_id=access.project.id
+    )
     comparison = service.record_comparison(
         session,
         annotator_id=access.person.id,
         project_id=access.project.id,
-        **body.model_dump(exclude={"flags"}),
-        flags=flags,
+        **body.model_dump(exclude={"rating", "seconds", "flags"}),
+        rating=canonical_rating(body.rating, assignment.is_flipped),
+        seconds=service.active_seconds(body.seconds, assignment),
+        flags=[one.canonical(assignment.is_flipped) for one in body.flags],
     )
     return {"id": str(comparison.id), "is_surplus": comparison.is_surplus}

@@ -20,6 +20,18 @@ REASONS = (
 OTHER = "other"
 
 
+def canonical_rating(rating: int, is_flipped: bool) -> int:
+    """A rating in the order shown, turned into the frame of A and B. Raises Invalid."""
+    if not is_rating(rating):
+        raise Invalid("Choose one of the eight cells: a rating from 1 to 8.", field="rating")
+    return canonical(rating, is_flipped)
+
+
+def canonical_side(shown_as: SideName, is_flipped: bool) -> SideName:
+    """Which completion stood under this letter; turned twice it is the letter again."""
+    return "A" if (shown_as == "A") != is_flipped else "B"
+
+
 def _last(value: object) -> object:
     return value[-1] if isinstance(value, list) else value
 
@@ -44,9 +56,7 @@ class AnswerForm(BaseModel):
 
     def canonical_rating(self, is_flipped: bool) -> int:
         """Raises Invalid unless one of the eight cells was chosen."""
-        if not is_rating(self.rating):
-            raise Invalid("Choose one of the eight cells: a rating from 1 to 8.", field="rating")
-        return canonical(self.rating, is_flipped)
+        return canonical_rating(self.rating, is_flipped)
 
     def flags(self, is_flipped: bool) -> list[FlagIn]:
         """The answered flags in the frame of A and B. Raises Invalid."""
@@ -88,7 +98,7 @@ def _flag_in(name: str, value: str, is_flipped: bool) -> FlagIn:
     flag_id, _, place = name.partition(".")
     side: SideName | None = None
     if place:
-        side = "A" if (place == "left") != is_flipped else "B"
+        side = canonical_side("A" if place == "left" else "B", is_flipped)
     try:
         return FlagIn(uuid.UUID(flag_id), side, None if value == "na" else int(value))
     except ValueError as error:

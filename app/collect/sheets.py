@@ -64,8 +64,10 @@ def last_comparison(
     )
 
 
-def texts_of(session: Session, pair_id: uuid.UUID) -> tuple[list[dict[str, str]], str, str]:
-    """The conversation, and the texts of A and B in canonical order."""
+def texts_of(
+    session: Session, pair_id: uuid.UUID, *, is_flipped: bool
+) -> tuple[list[dict[str, str]], str, str]:
+    """The conversation, and the texts of the two completions in the order shown."""
     a, b = aliased(Completion), aliased(Completion)
     row = session.execute(
         select(Prompt.messages, a.text.label("a"), b.text.label("b"))
@@ -75,7 +77,7 @@ def texts_of(session: Session, pair_id: uuid.UUID) -> tuple[list[dict[str, str]]
         .join(b, b.id == Pair.completion_b_id)
         .where(Pair.id == pair_id)
     ).one()
-    return row.messages, row.a, row.b
+    return (row.messages, row.b, row.a) if is_flipped else (row.messages, row.a, row.b)
 
 
 def history(

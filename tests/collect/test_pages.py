@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,8 +12,15 @@ from sqlalchemy.orm import Session
 
 from app.collect.pairing import canonical
 from app.tables.accounts import Membership, Person, Role
-from app.tables.collect import Assignment, AssignmentState, Comparison
-from tests.collect.worlds import make_pairs, make_world
+from app.tables.collect import (
+    Assignment,
+    AssignmentState,
+    Comparison,
+    Completion,
+    FlagAnswer,
+    Pair,
+)
+from tests.collect.worlds import make_flag, make_pairs, make_world
 from tests.support import Browsing, join, make_project
 
 URL = "/projects/garden/collect"
@@ -234,21 +242,69 @@ def test_the_api_of_another_project_records_no_answer(
     assert len(comparisons(session)) == 1
 
 
+Api = Callable[[str, dict[str, Any]], httpx.Response]
+
+
+@pytest.fixture
+def post(browsing: Browsing) -> Api:
+    """The API of garden, for whoever is signed in."""
+
+    def send(path: str, body: dict[str, Any]) -> httpx.Response:
+        token = {"X-CSRF-Token": browsing.csrf_token}
+        return browsing.client.post(f"/api/v1/projects/garden/{path}", json=body, headers=token)
+
+    return send
+
+
 def test_a_script_answers_through_the_api_by_the_same_rules(
-    browsing: Browsing, session: Session
+    browsing: Browsing, session: Session, post: Api
 ) -> None:
     _, (alice,) = make_world(session, "alice", n_pairs=1)
     browsing.sign_in(alice)
-    api, token = "/api/v1/projects/garden", {"X-CSRF-Token": browsing.csrf_token}
-
-    def post(path: str, body: dict[str, Any]) -> httpx.Response:
-        return browsing.client.post(f"{api}/{path}", json=body, headers=token)
-
     given = post("assignments", {}).json()["assignment"]
     assert set(given) == {"id", "lease_until", "prompt", "completion_a", "completion_b"}
     said = {"assignment_id": given["id"], "rating": 2, "idempotency_key": "once"}
     assert post("comparisons", {**said, "rating": 9}).status_code == 422
     first, again = post("comparisons", said), post("comparisons", said)
     assert (first.status_code, first.json()) == (201, again.json())
-    assert comparisons(session)[0].rating == 2
     assert post("assignments", {}).json() == {"assignment": None, "why": "done"}
+
+
+def test_a_script_reads_the_order_that_is_stored_and_answers_in_it(
+    browsing: Browsing, session: Session, post: Api
+) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=8)
+    rude = make_flag(session, project, "Rude")
+    browsing.sign_in(alice)
+    shown_as_a = {}
+    for _ in range(8):
+        given = post("assignments", {}).json()["assignment"]
+        # Prefers the left words, and finds them rude, wherever they stand.
+        mine, rating = ("A", 2) if "left words" in given["completion_a"] else ("B", 7)
+        said = {
+            "assignment_id": given["id"],
+            "rating": rating,
+            "flags": [{"flag_id": str(rude.id), "side": mine, "value": 1}],
+            "idempotency_key": given["id"],
+        }
+        assert post("comparisons", said).status_code == 201
+        shown_as_a[given["id"]] = given["completion_a"]
+    for one in comparisons(session):
+        pair = session.get_one(Pair, one.pair_id)
+        preferred = pair.completion_a_id if one.rating == 2 else pair.completion_b_id
+        flag = session.scalars(select(FlagAnswer).filter_by(comparison_id=one.id)).one()
+        assert "left words" in session.get_one(Completion, preferred).text
+        assert flag.completion_id == preferred
+        first = pair.completion_b_id if one.is_flipped else pair.completion_a_id
+        assert shown_as_a[str(one.assignment_id)] == session.get_one(Completion, first).text
+
+
+def test_a_script_cannot_have_taken_longer_than_it_had_the_pair(
+    browsing: Browsing, session: Session, post: Api
+) -> None:
+    _, (alice,) = make_world(session, "alice", n_pairs=1)
+    browsing.sign_in(alice)
+    given = post("assignments", {}).json()["assignment"]
+    said = {"assignment_id": given["id"], "rating": 2, "idempotency_key": "once"}
+    assert post("comparisons", {**said, "seconds": 80_000}).status_code == 201
+    assert comparisons(session)[0].seconds < 60
