@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, Text, case, cast, func, literal, select, text
+from sqlalchemy import Row, ScalarSelect, Select, Text, case, cast, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
@@ -98,13 +98,19 @@ def counted_comparisons(project_id: uuid.UUID) -> Select[Any]:
 
 
 def count_unfrozen(session: Session, project_id: uuid.UUID) -> int:
-    """Counted answers that no preference set of the project holds yet."""
+    """Counted answers, new or changed, that the project's newest preference set does not hold."""
     newest = newest_set(session, project_id)
     is_frozen = (
         select(PreferenceRow.comparison_id)
         .where(
             PreferenceRow.comparison_id == Comparison.id,
             PreferenceRow.preference_set_id == (newest.id if newest else None),
+            PreferenceRow.rating == Comparison.rating,
+            PreferenceRow.is_about_equal == Comparison.is_about_equal,
+            PreferenceRow.is_both_bad == Comparison.is_both_bad,
+            # By what they say and not by when: a set keeps no comments, and a change that no
+            # freeze would see must not call for one.
+            or_(Comparison.revision == 1, PreferenceRow.flags == flags_of_comparison()),
         )
         .exists()
     )

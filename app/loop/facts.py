@@ -80,7 +80,7 @@ class Facts:
     has_completions: bool
     n_pairs_open: int
     n_comparisons: int
-    # Counted answers that the newest preference set does not hold.
+    # Counted answers that the newest preference set does not hold, or holds as they were before.
     n_new_comparisons: int
     # Answered since the live policy was last sampled.
     n_comparisons_since_sampling: int
