@@ -19,7 +19,7 @@ from app.accounts.queries import (
 )
 from app.accounts.tokens import digest, new_secret
 from app.errors import Forbidden, NotFound
-from app.tables.accounts import LinkPurpose, Membership, OneTimeLink, Person
+from app.tables.accounts import LinkPurpose, Membership, OneTimeLink, Person, Role
 from app.tables.base import utc_now
 
 LIFETIMES = {
@@ -73,9 +73,12 @@ def make_invitation(session: Session, person: Person, by: uuid.UUID | None) -> s
 def renew_invitation(session: Session, person: Person, by: Person) -> str:
     """A new link in place of one that was lost. Raises Forbidden.
 
-    An owner may do so for anyone. The admin of a project may for someone who belongs nowhere else
-    and has no password yet: otherwise an admin could take over a colleague's account.
+    An owner may do so for anyone who signs in. The admin of a project may for someone who belongs
+    only to projects that this admin runs and has no password yet: otherwise an admin could take
+    over a colleague's account.
     """
+    if person.is_simulated:
+        raise Forbidden(f"{person.name} is simulated and never signs in.")
     if by.is_owner:
         if person.password_hash is not None:
             return make_sign_in_link(session, person.email, by=by.id)
@@ -87,7 +90,7 @@ def renew_invitation(session: Session, person: Person, by: Person) -> str:
 def find_link(session: Session, secret: str) -> tuple[OneTimeLink, Person]:
     """The link and whom it signs in, locked until the transaction ends. Raises NotFound."""
     row = valid_link(session, digest(secret))
-    if row is None:
+    if row is None or row[1].is_simulated:
         raise NotFound(GONE)
     return row[0], row[1]
 
@@ -113,10 +116,12 @@ def use_link(session: Session, link: OneTimeLink, person: Person, *, address: st
 
 
 def _is_elsewhere(session: Session, person: Person, by: Person) -> bool:
-    """Whether `person` has a role in a project that `by` does not belong to."""
-    shared = select(Membership.project_id).where(Membership.person_id == by.id)
+    """Whether `person` has a role in a project that `by` is no admin of."""
+    run = select(Membership.project_id).where(
+        Membership.person_id == by.id, Membership.role == Role.ADMIN
+    )
     found = select(Membership.id).where(
-        Membership.person_id == person.id, Membership.project_id.not_in(shared)
+        Membership.person_id == person.id, Membership.project_id.not_in(run)
     )
     return session.scalar(found.limit(1)) is not None
 

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.accounts.links import make_invitation
 from app.accounts.service import create_person, invite, make_owner_link, make_sign_in_link
 from app.tables.accounts import OneTimeLink, Person, Role
 from tests.support import Browsing, join, make_person, make_project
@@ -129,3 +130,33 @@ def test_an_admin_cannot_make_a_link_into_the_account_of_someone_from_another_pr
     join(session, kitchen, bob, Role.ANNOTATOR)
     session.commit()
     assert browsing.post(link).status_code == 403
+
+
+def test_an_admin_cannot_make_a_link_into_the_account_of_someone_in_a_project_they_do_not_run(
+    browsing: Browsing, session: Session
+) -> None:
+    admin, bob = make_person(session, "alice"), make_person(session, "bob")
+    garden, kitchen = make_project(session), make_project(session, "kitchen")
+    join(session, garden, admin, Role.ADMIN)
+    join(session, kitchen, admin, Role.ANNOTATOR)
+    join(session, garden, bob, Role.ANNOTATOR)
+    join(session, kitchen, bob, Role.ADMIN)
+    session.commit()
+    link = f"/projects/garden/people/{bob.id}/link"
+    assert browsing.sign_in(admin).post(link).status_code == 403
+    join(session, kitchen, admin, Role.ADMIN)
+    session.commit()
+    assert "/welcome/" in browsing.post(link).text
+
+
+def test_nobody_signs_in_as_a_simulated_person(browsing: Browsing, session: Session) -> None:
+    owner, robot = make_person(session, "olga", is_owner=True), make_person(session, "robot")
+    path = make_invitation(session, robot, owner.id)
+    robot.is_simulated = True
+    session.commit()
+    response = browsing.sign_in(owner).post(f"/people/{robot.id}/link")
+    assert response.status_code == 403
+    assert "is simulated" in response.text
+    browsing.client.cookies.clear()
+    assert browsing.client.get(path).status_code == 404
+    assert browsing.client.post(path, data={"password": PASSWORD}).status_code == 404
