@@ -69,7 +69,10 @@ def add_flag(
 def change_flag(
     session: Session, project: Project, flag: Flag, values: FlagValues, *, by: uuid.UUID | None
 ) -> Flag:
-    """Raises Invalid, or Conflict where answers to the old question would change their meaning."""
+    """Raises Invalid, or Conflict where answers to the old question would change their meaning.
+
+    Conflict also where another flag waits for what this one asks now.
+    """
     _lock(session, project)
     values = _checked(values, list(flags_of(session, project.id, is_archived=None)), flag)
     is_other_question = (flag.scope, flag.kind) != (values.scope, values.kind)
@@ -79,6 +82,8 @@ def change_flag(
             "Archive it and add a new one.",
             field="kind",
         )
+    if is_other_question:
+        _check_nobody_waits(session, project, flag, "kind")
     _assign(flag, values)
     session.flush()
     _record(session, "flag.changed", flag, by)
@@ -88,11 +93,7 @@ def change_flag(
 def archive_flag(session: Session, project: Project, flag: Flag, *, by: uuid.UUID | None) -> None:
     """Ask it no longer; its answers stay. Raises Conflict where another flag waits for it."""
     _lock(session, project)
-    waiting = [
-        other.label for other in flags_of(session, project.id) if other.condition_flag_id == flag.id
-    ]
-    if waiting:
-        raise Conflict(f"“{waiting[0]}” is asked only after this flag. Change or archive it first.")
+    _check_nobody_waits(session, project, flag)
     flag.is_archived = True
     session.flush()
     _record(session, "flag.archived", flag, by)
@@ -102,8 +103,8 @@ def restore_flag(session: Session, project: Project, flag: Flag, *, by: uuid.UUI
     """Ask an archived flag again. Raises Conflict where what it waits for is archived."""
     _lock(session, project)
     active = flags_of(session, project.id)
-    if flag.condition_flag_id and flag.condition_flag_id not in {other.id for other in active}:
-        raise Conflict("This flag waits for another one that is archived. Restore that one first.")
+    if flag.condition_flag_id:
+        _check_still_waits(flag, {other.id: other for other in active}.get(flag.condition_flag_id))
     if flag.shortcut in {other.shortcut for other in active}:
         flag.shortcut = ""
     flag.is_archived = False
@@ -163,6 +164,28 @@ def _checked(values: FlagValues, flags: list[Flag], itself: Flag | None) -> Flag
         values.condition,
         values.is_required,
     )
+
+
+def _check_nobody_waits(
+    session: Session, project: Project, flag: Flag, field: str | None = None
+) -> None:
+    for other in flags_of(session, project.id):
+        if other.condition_flag_id == flag.id:
+            raise Conflict(
+                f"“{other.label}” is asked only after this flag. Change or archive it first.",
+                field=field,
+            )
+
+
+def _check_still_waits(flag: Flag, condition: Flag | None) -> None:
+    """While a flag is archived, what it waits for may come to ask something else."""
+    if condition is None:
+        raise Conflict("This flag waits for another one that is archived. Restore that one first.")
+    if condition.kind is FlagKind.RATING_7 or condition.scope not in KNOWN_BEFORE[flag.scope]:
+        raise Conflict(
+            f"This flag waits for “{condition.label}”, which now asks something else. "
+            "Add a new flag instead."
+        )
 
 
 def _check_shortcut(shortcut: str, active: list[Flag]) -> None:

@@ -105,6 +105,26 @@ def test_a_flag_that_another_waits_for_is_not_archived(session: Session) -> None
     assert first.shortcut == ""
 
 
+@pytest.mark.parametrize(
+    "other", [{"kind": FlagKind.RATING_7}, {"scope": FlagScope.COMPARISON}], ids=["kind", "scope"]
+)
+def test_a_flag_that_another_waits_for_goes_on_asking_the_same(
+    session: Session, other: dict[str, Any]
+) -> None:
+    project = make_project(session)
+    first = add(session, project, "First")
+    second = add(session, project, "Second", condition=first.id)
+    values = FlagValues(**{"label": "First", "scope": FlagScope.COMPLETION, **other})
+    with pytest.raises(Conflict, match="“Second” is asked only after this flag"):
+        change_flag(session, project, first, values, by=None)
+    renamed = FlagValues("New words", FlagScope.COMPLETION, help_text="Why it matters.")
+    assert change_flag(session, project, first, renamed, by=None).label == "New words"
+    archive_flag(session, project, second, by=None)
+    change_flag(session, project, first, values, by=None)
+    with pytest.raises(Conflict, match="asks something else"):
+        restore_flag(session, project, second, by=None)
+
+
 def test_flags_move_among_those_about_the_same_thing(browsing: Browsing, session: Session) -> None:
     alice, project = make_person(session), make_project(session)
     join(session, project, alice, Role.ADMIN)
