@@ -20,6 +20,7 @@ from app.projects import routes as projects_pages
 from app.reward import api as reward_api
 from app.reward import routes as reward_pages
 from app.settings import get_settings
+from app.web.bodies import BodyLimit
 from app.web.csrf import check_csrf
 from app.web.dependencies import SessionDep
 from app.web.errors import install_error_handlers
@@ -37,6 +38,7 @@ def create_app() -> FastAPI:
         dependencies=[Depends(check_csrf)],
     )
     install_error_handlers(app)
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     if hosts := get_settings().trusted_hosts:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts.split(","))

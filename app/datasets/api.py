@@ -1,27 +1,24 @@
 """The data for scripts: import a file, freeze, export."""
 
-import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, BinaryIO, NamedTuple, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from app.accounts.audit import record_event
 from app.datasets import browse
 from app.datasets.service import freeze, run_import, sweep_imports
-from app.datasets.transfer import export_response, keep_upload
-from app.errors import Invalid, TooLarge
-from app.settings import get_settings
+from app.datasets.transfer import export_response
+from app.errors import Invalid
 from app.tables.datasets import ImportState
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.login import address_of
+from app.web.uploads import Upload, receive_body, receive_form
 
 router = APIRouter(prefix="/api/v1/projects/{slug}", tags=["datasets"])
 
@@ -63,36 +60,16 @@ class PreferenceSetOut(BaseModel):
     created_at: datetime
 
 
-class Upload(NamedTuple):
-    stream: BinaryIO
-    file_name: str
-    n_bytes: int
-
-
 async def receive(
     request: Request,
     access: StaffAccess,  # noqa: ARG001 (asked for first: no stranger's body is read)
     file_name: str = "api.jsonl",
 ) -> AsyncIterator[Upload]:
     """The request's body, or the part `file` of a form, on disk. Raises TooLarge and Invalid."""
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        async with request.form() as form:
-            part = form.get("file")
-            if not isinstance(part, UploadFile):
-                raise Invalid("Send the lines as the request's body, or as the form's “file”.")
-            stream, n_bytes = await run_in_threadpool(keep_upload, part.file)
-        with stream:
-            yield Upload(stream, part.filename or file_name, n_bytes)
-        return
-    limit = get_settings().max_upload_bytes
-    with tempfile.TemporaryFile() as spool:
-        async for piece in request.stream():
-            spool.write(piece)
-            if spool.tell() > limit:
-                raise TooLarge(f"This server accepts files up to {limit / 2**20:,.0f} MB.")
-        n_bytes = spool.tell()
-        spool.seek(0)
-        yield Upload(cast(BinaryIO, spool), file_name, n_bytes)
+    is_form = request.headers.get("content-type", "").startswith("multipart/")
+    upload = await (receive_form(request) if is_form else receive_body(request, file_name))
+    with upload.stream:
+        yield upload
 
 
 @router.post("/imports", status_code=201)

@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, BackgroundTasks, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from app.accounts.audit import record_event
@@ -15,8 +15,7 @@ from app.datasets.service import (
     run_import,
     sweep_imports,
 )
-from app.datasets.transfer import export_response, file_name, keep_upload
-from app.errors import Invalid
+from app.datasets.transfer import export_response, file_name
 from app.settings import get_settings
 from app.tables.datasets import Import, ImportState, Split
 from app.web.access import Access, StaffAccess
@@ -24,6 +23,7 @@ from app.web.dependencies import SessionDep
 from app.web.login import address_of
 from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
+from app.web.uploads import Upload, receive_form
 
 router = APIRouter(prefix="/projects/{slug}/datasets")
 
@@ -48,22 +48,28 @@ def data_page(request: Request, access: StaffAccess, session: SessionDep) -> Res
     return render(request, "datasets/data.html", context, block=block)
 
 
+async def receive(
+    request: Request,
+    access: StaffAccess,  # noqa: ARG001 (asked for first: no stranger's file is taken)
+) -> Upload:
+    return await receive_form(request)
+
+
 @router.post("/imports")
 def import_prompts(
     request: Request,
     access: StaffAccess,
     session: SessionDep,
-    *,
     after: BackgroundTasks,
-    file: Annotated[UploadFile, File()],
-    allow_single: Annotated[bool, Form()] = False,
+    upload: Annotated[Upload, Depends(receive)],
 ) -> Response:
-    """Keep the file, answer at once with the import's page, and import it after the response."""
-    if not file.filename:
-        raise Invalid("Choose a file to import.", field="file")
-    spool, n_bytes = keep_upload(file.file)
+    """Answer at once with the import's page, and import the file after the response."""
     row = announce_import(
-        session, access.project.id, file.filename, n_bytes, created_by=access.person.id
+        session,
+        access.project.id,
+        upload.file_name,
+        upload.n_bytes,
+        created_by=access.person.id,
     )
     record_event(
         session,
@@ -71,10 +77,11 @@ def import_prompts(
         actor_id=access.person.id,
         project_id=access.project.id,
         subject=str(row.id),
-        detail={"file": row.file_name, "bytes": n_bytes},
+        detail={"file": row.file_name, "bytes": upload.n_bytes},
         address=address_of(request),
     )
-    after.add_task(run_and_close, spool, row, allow_single=allow_single)
+    allow_single = upload.fields.get("allow_single", "") not in ("", "false")
+    after.add_task(run_and_close, upload.stream, row, allow_single=allow_single)
     return redirect(f"{base_url(access)}/imports/{row.id}")
 
 

@@ -5,6 +5,7 @@ is too old to say (OWASP ASVS 5.0, 3.5.1 to 3.5.3).
 """
 
 import secrets
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -29,21 +30,36 @@ def check_origin(request: Request) -> None:
             raise Forbidden(REFUSAL)
         return
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _host_of(origin) != request.headers.get("host"):
         raise Forbidden(REFUSAL)
 
 
-async def check_csrf(request: Request, login: OptionalLogin) -> None:
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        raise Forbidden(REFUSAL) from None
+
+
+async def check_csrf(request: Request, login: OptionalLogin) -> AsyncIterator[None]:
     """Both lines, as a dependency of every router. A bearer token needs no second line.
 
-    It is the one coroutine among our dependencies: the form can only be awaited.
+    It is the one coroutine among our dependencies: the form can only be awaited. A form that was
+    read is closed in the end, whoever refuses the rest.
     """
     check_origin(request)
-    if request.method in SAFE or login is None or login.session_id is None:
-        return
+    try:
+        if request.method not in SAFE and login is not None and login.session_id is not None:
+            await _check_token(request, login.csrf_token)
+        yield
+    finally:
+        await request.close()
+
+
+async def _check_token(request: Request, expected: str) -> None:
     given = request.headers.get("x-csrf-token")
     if given is None and "form" in request.headers.get("content-type", ""):
         field = (await request.form()).get("csrf_token")
         given = field if isinstance(field, str) else None
-    if given is None or not secrets.compare_digest(given.encode(), login.csrf_token.encode()):
+    if given is None or not secrets.compare_digest(given.encode(), expected.encode()):
         raise Forbidden(REFUSAL)

@@ -1,6 +1,7 @@
 """One handler turns a refusal into a page, an htmx toast or a JSON problem (RFC 9457)."""
 
 import logging
+from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -18,7 +19,6 @@ log = logging.getLogger("prefloop.web")
 WORDS = {
     404: "There is no page at this address.",
     405: "This address does not take that kind of request.",
-    413: "That is larger than this server accepts.",
 }
 
 
@@ -42,6 +42,13 @@ def problem(request: Request, error: DomainError) -> Response:
         return RedirectResponse(f"/sign-in?next={back}", status_code=303)
     context = {"title": error.title, "message": error.message, "status": error.status}
     return render(request, "errors/page.html", context, status=error.status)
+
+
+def said_by(error: HTTPException) -> str:
+    """Our own words where the framework has only the status's name."""
+    if error.detail == HTTPStatus(error.status_code).phrase:
+        return WORDS.get(error.status_code, error.detail)
+    return error.detail
 
 
 def in_words(error: RequestValidationError) -> Invalid:
@@ -76,7 +83,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
-        refusal = DomainError(WORDS.get(error.status_code, str(error.detail)))
+        refusal = DomainError(said_by(error))
         refusal.status = error.status_code
         return problem(request, refusal)
 

@@ -1,4 +1,4 @@
-"""Security headers on every response, a nonce for each, and a limit on what may be sent.
+"""Security headers on every response, and a nonce for each.
 
 The policy allows no inline script and no eval; htmx runs under a Trusted Types policy of its own
 name, and hx-csp strips htmx attributes from any element that does not carry the page's nonce, so
