@@ -215,13 +215,17 @@ def all_reduce_mean(tensor: torch.Tensor, runtime: Runtime) -> torch.Tensor:
 
 
 def distribute(model: Any, runtime: Runtime) -> Any:
-    """The model that averages gradients over processes; the model itself when alone."""
+    """The model that averages gradients over processes; the model itself when alone.
+
+    Buffers stay each process's own: they are constants in the networks used here, and to send
+    them at each pass would make processes of unlike numbers of passes wait for each other.
+    """
     from torch.nn.parallel import DistributedDataParallel
 
     if runtime.world_size == 1:
         return model
     devices = [runtime.device] if runtime.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices)
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
 
 def unwrap(model: Any) -> Any:

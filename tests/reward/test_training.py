@@ -226,6 +226,50 @@ def test_help_is_there_without_loading_torch() -> None:
     assert answer.stdout.strip() == "False"
 
 
+_GRADIENTS = """
+import sys, torch
+from worker.models import load_reward_model, load_tokenizer
+from worker.reward.score import forward
+from worker.runtime import distribute, end_runtime, start_runtime
+runtime = start_runtime(0, "cpu", threads=1)
+model = load_reward_model(sys.argv[1], runtime, load_tokenizer(sys.argv[1]))
+spread = distribute(model, runtime)
+rows = [[6 + i % 20] * (20 if i % 2 == 0 else 1 + 2 * i) for i in range(64)]
+for _ in range(2):
+    model.zero_grad()
+    forward(spread, rows[runtime.rank :: runtime.world_size], runtime).mean().backward()
+if runtime.is_main:
+    torch.save({name: one.grad for name, one in model.named_parameters()}, sys.argv[2])
+end_runtime(runtime)
+"""
+
+
+def test_processes_whose_completions_are_of_unlike_length_end_with_the_gradient_of_one(
+    tmp_path: Path,
+) -> None:
+    base = str(make_tiny([f"word{i}" for i in range(40)], tmp_path / "tiny"))
+    port = str(29500 + time.time_ns() % 1000)
+
+    def start(rank: int, size: int, out: Path) -> subprocess.Popen[bytes]:
+        places = {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_PORT": port}
+        return subprocess.Popen(
+            [sys.executable, "-c", _GRADIENTS, base, str(out)],
+            env={**os.environ, **places, "MASTER_ADDR": "127.0.0.1"},
+        )
+
+    one, two = tmp_path / "one.pt", tmp_path / "two.pt"
+    running = [start(0, 1, one), start(0, 2, two), start(1, 2, two)]
+    try:
+        assert [process.wait(timeout=90) for process in running] == [0, 0, 0]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    alone, together = torch.load(one), torch.load(two)
+    for name, gradient in alone.items():
+        torch.testing.assert_close(together[name], gradient, atol=1e-6, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_two_processes_train_the_model_that_one_trains(preferences: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
