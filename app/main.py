@@ -24,13 +24,13 @@ from app.web.bodies import BodyLimit
 from app.web.csrf import check_csrf
 from app.web.dependencies import SessionDep
 from app.web.errors import install_error_handlers
-from app.web.headers import SecurityHeaders
+from app.web.headers import GuardedApp
 from app.web.templating import STATIC
 
 
 def create_app() -> FastAPI:
     """The ASGI application; `DATABASE_URL` must name a migrated database."""
-    app = FastAPI(
+    app = GuardedApp(
         title="Prefloop",
         docs_url=None,
         redoc_url=None,
@@ -39,12 +39,11 @@ def create_app() -> FastAPI:
     )
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
-    app.add_middleware(SecurityHeaders)
     if hosts := get_settings().trusted_hosts:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts.split(","))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
-    @app.get("/healthz", include_in_schema=False)
+    @app.api_route("/healthz", methods=["GET", "HEAD"], include_in_schema=False)
     def healthz(session: SessionDep) -> PlainTextResponse:
         session.execute(text("select 1"))
         return PlainTextResponse("ok")

@@ -7,6 +7,7 @@ an injected `hx-post` never fires (OWASP ASVS 5.0, 3.4).
 
 import secrets
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,3 +60,13 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class GuardedApp(FastAPI):
+    """An application whose every response has the headers: its error page's, and its middlewares'.
+
+    A middleware that is added lies within the handler of unexpected errors; this one around it.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return SecurityHeaders(super().build_middleware_stack())

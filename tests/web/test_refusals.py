@@ -1,15 +1,18 @@
 """What the application refuses before any page is asked."""
 
-from fastapi import Depends, FastAPI
+import pytest
+from fastapi import Depends
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
+from app.main import create_app
+from app.settings import get_settings
 from app.web.dependencies import SessionDep
 from app.web.errors import install_error_handlers
-from app.web.headers import SecurityHeaders
-from tests.support import Browsing, make_person
+from app.web.headers import GuardedApp
+from tests.support import Browsing, make_person, make_project
 
 
 def test_health_is_ok_while_the_database_answers(client: TestClient) -> None:
@@ -52,9 +55,8 @@ def test_a_post_with_the_wrong_csrf_token_is_refused(browsing: Browsing, session
 
 
 def test_a_failing_commit_is_an_error_and_never_a_200(database: str) -> None:
-    app = FastAPI()
+    app = GuardedApp()
     install_error_handlers(app)
-    app.add_middleware(SecurityHeaders)
 
     @app.post("/answers")
     def answer(session: SessionDep) -> str:
@@ -68,14 +70,68 @@ def test_a_failing_commit_is_an_error_and_never_a_200(database: str) -> None:
 
     with TestClient(app, raise_server_exceptions=False) as client:
         response = client.post("/answers")
-    assert response.status_code == 500
-    assert "saved" not in response.text
+    assert response.status_code == 409
+    assert '"saved"' not in response.text
+    assert "nothing was saved" in response.text
+
+
+def test_a_mistake_of_ours_is_a_page_with_every_header_and_none_of_its_words(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = GuardedApp()
+    install_error_handlers(app)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise ValueError("a secret")
+
+    @app.get("/null")
+    def null(session: SessionDep) -> None:
+        session.execute(text("insert into person (email) values (null)"))
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        for response in (client.get("/broken"), client.get("/null")):
+            assert response.status_code == 500
+            assert "Something broke" in response.text
+            assert "a secret" not in response.text
+            assert "default-src 'none'" in response.headers["content-security-policy"]
+            assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_host_that_is_not_ours_is_refused_with_every_header(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_settings(), "trusted_hosts", "prefloop.example.org")
+    with TestClient(create_app()) as client:
+        refused = client.get("/healthz", headers={"host": "elsewhere.example.org"})
+    assert refused.status_code == 400
+    assert "content-security-policy" in refused.headers
+
+
+def test_a_mistyped_address_is_a_missing_page(browsing: Browsing, session: Session) -> None:
+    make_project(session)
+    browsing.sign_in(make_person(session, is_owner=True))
+    for address in ("/projects/garden/datasets/sets/abc", "/projects/garden/flags/abc"):
+        missing = browsing.get(address)
+        assert missing.status_code == 404
+        assert "There is no page at this address." in missing.text
+
+
+def test_health_answers_those_who_ask_for_the_headers_only(client: TestClient) -> None:
+    assert client.head("/healthz").status_code == 200
+
+
+def test_whoever_has_to_sign_in_first_comes_back_to_the_page_with_its_filters(
+    client: TestClient,
+) -> None:
+    sent = client.get("/audit?action=sign_in&before=9")
+    assert sent.headers["location"] == "/sign-in?next=/audit%3Faction%3Dsign_in%26before%3D9"
+    assert 'value="/audit?action=sign_in&amp;before=9"' in client.get(sent.headers["location"]).text
 
 
 def test_a_refusal_reaches_htmx_as_a_toast_and_swaps_nothing(database: str) -> None:
-    app = FastAPI()
+    app = GuardedApp()
     install_error_handlers(app)
-    app.add_middleware(SecurityHeaders)
 
     @app.get("/refused", dependencies=[Depends(lambda: None)])
     def refused() -> None:
