@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.collect.intake import CompletionIn, Intake, PromptIn, add_prompts
-from app.loop.facts import count_open_pairs
+from app.projects.remaining import count_open_pairs
 from app.tables.collect import Prompt
 from app.tables.projects import Project
 from worker.inputs import least_asked_lines, write_once

@@ -35,7 +35,7 @@ CHANCE = random.SystemRandom()
 
 
 class Why(StrEnum):
-    """Why there is no pair for an annotator: five different things, said differently."""
+    """Why there is no pair for an annotator: four different things, said differently."""
 
     BUSY = "busy"  # others have on their pages what is left
     DONE = "done"  # everything that this annotator could answer is answered

@@ -10,24 +10,12 @@ from dataclasses import dataclass
 from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session, aliased
 
+from app.projects.remaining import BEGUN, FRESH, NOT_MINE
 from app.tables.collect import Assignment, AssignmentState, Draw, Pair
 
 # How far a claim looks among the pairs that others began. Small on purpose: an annotator who has
 # answered half a million of them would walk them all.
 LOOK = 20
-# Beyond this a person does not count what is left.
-MANY = 100
-LOOK_LEFT = 300
-
-# A scalar probe: as NOT EXISTS the planner may turn it into a walk through all of one's work.
-_NOT_MINE = """coalesce((
-    select false from assignment a where a.annotator_id = :annotator and a.pair_id = {id}
-), true)"""
-_FRESH = (
-    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and "
-    + _NOT_MINE.format(id="p.id")
-)
-_BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold"
 
 _TAKE = """
 taken as (
@@ -57,34 +45,34 @@ _CLAIM = text(
     f"""
 with front as materialized (
     select p.id from pair p
-    where p.project_id = :project and {_BEGUN} and :draw <> 'gold'
+    where p.project_id = :project and {BEGUN} and :draw <> 'gold'
     order by p.n_taken desc, p.priority desc, p.id limit :look
 ),
 begun as materialized (
     select p.id from pair p
-    where p.id in (select f.id from front f where {_NOT_MINE.format(id="f.id")}) and {_BEGUN}
+    where p.id in (select f.id from front f where {NOT_MINE.format(id="f.id")}) and {BEGUN}
     limit 1 for update of p skip locked
 ),
 best as materialized (
     select p.id from pair p
-    where :draw = 'priority' and not exists (select from begun) and {_FRESH}
+    where :draw = 'priority' and not exists (select from begun) and {FRESH}
     order by p.priority desc, p.id limit 1 for update of p skip locked
 ),
 after as materialized (
     select p.id from pair p
-    where :draw = 'uniform' and not exists (select from begun) and {_FRESH} and p.id >= :point
+    where :draw = 'uniform' and not exists (select from begun) and {FRESH} and p.id >= :point
     order by p.id limit 1 for update of p skip locked
 ),
 before as materialized (
     select p.id from pair p
     where :draw = 'uniform' and not exists (select from begun) and not exists (select from after)
-        and {_FRESH} and p.id < :point
+        and {FRESH} and p.id < :point
     order by p.id limit 1 for update of p skip locked
 ),
 gold as materialized (
     select p.id from pair p
     where :draw = 'gold' and p.project_id = :project and p.is_gold and p.is_open
-        and {_NOT_MINE.format(id="p.id")}
+        and {NOT_MINE.format(id="p.id")}
     order by p.id limit 1
 ),
 picked as (
@@ -284,19 +272,3 @@ def others_hold_some(session: Session, project_id: uuid.UUID, annotator_id: uuid
 def has_pairs(session: Session, project_id: uuid.UUID) -> bool:
     found = select(Pair.id).where(Pair.project_id == project_id, ~Pair.is_gold).limit(1)
     return session.scalar(found) is not None
-
-
-def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> int:
-    """How many pairs the annotator could still claim, up to `MANY` + 1; bounded work."""
-    found = text(
-        f"""
-        select count(*) from (
-            (select p.id from pair p where p.project_id = :project and {_BEGUN} limit :look)
-            union all
-            (select p.id from pair p where p.project_id = :project and p.n_taken = 0
-                and p.is_open and not p.is_gold limit :many)
-        ) f where {_NOT_MINE.format(id="f.id")}
-        """  # noqa: S608
-    )
-    values = {"project": project_id, "annotator": annotator_id, "look": LOOK_LEFT, "many": MANY + 1}
-    return min(session.scalar(found, values) or 0, MANY + 1)

@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
@@ -17,10 +18,10 @@ from app.collect.forms import (
     flag_name,
 )
 from app.collect.pairing import shown
-from app.collect.queries import MANY, n_left
 from app.collect.service import Nothing
 from app.collect.sheets import history, last_comparison, n_since, sheet_of
 from app.projects.queries import current_guidelines, flags_of
+from app.projects.remaining import MANY, n_left
 from app.tables.base import utc_now
 from app.tables.collect import Comparison
 from app.tables.projects import FlagScope
@@ -125,7 +126,7 @@ def edit(
         session, comparison_id, access.person.id, project_id=access.project.id
     )
     context = {
-        **_counts(session, access, n_here=0),
+        **_counts(session, access),
         **_sheet(session, access, comparison.pair_id, comparison.is_flipped),
         "assignment": None,
         "comparison": comparison,
@@ -199,9 +200,7 @@ def _next_page(request: Request, session: Session, access: Access, notice: str =
 
 def _next(session: Session, access: Access) -> dict[str, Any]:
     found = service.next_assignment(session, access.project, access.person.id)
-    is_here = not isinstance(found, Nothing)
-    counts = _counts(session, access, n_here=int(is_here))
-    context = {**counts, "comparison": None, "said": {}, "back": ""}
+    context = {**_counts(session, access), "comparison": None, "said": {}, "back": ""}
     if isinstance(found, Nothing):
         return {**context, "assignment": None, "why": found.why.value}
     return {
@@ -213,13 +212,14 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
     }
 
 
-def _counts(session: Session, access: Access, *, n_here: int) -> dict[str, Any]:
-    """What is answered and what is left, with the pair on the page (`n_here`)."""
-    midnight = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
-    left = n_left(session, access.project.id, access.person.id) + n_here
+def _counts(session: Session, access: Access) -> dict[str, Any]:
+    """What is answered and what is left, with the pair on the page."""
+    # Not since midnight: whose midnight would that be?
+    since = utc_now() - timedelta(hours=24)
+    left = n_left(session, access.project.id, access.person.id)
     return {
         "access": access,
-        "today": n_since(session, access.project.id, access.person.id, midnight),
+        "recent": n_since(session, access.project.id, access.person.id, since),
         "left": f"more than {MANY}" if left > MANY else str(left),
         "reasons": REASONS,
     }

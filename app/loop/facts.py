@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.datasets.queries import count_unfrozen, is_counted
 from app.jobs import find_unfinished, live_workers
 from app.loop.steps import STEP_OF
+from app.projects.remaining import count_open_pairs
 from app.tables.collect import Comparison, Completion, Pair, Prompt
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job, JobKind, JobState
@@ -135,20 +136,6 @@ def read_facts(session: Session, project: Project) -> Facts:
             WorkerFact(one.name, one.device, one.last_seen_at) for one in live_workers(session)
         ),
     )
-
-
-def count_open_pairs(session: Session, project_id: uuid.UUID) -> int:
-    """Pairs that someone could still be given; gold items do not count."""
-    return session.scalars(
-        select(func.count())
-        .select_from(Pair)
-        .where(
-            Pair.project_id == project_id,
-            Pair.is_open,
-            ~Pair.is_gold,
-            Pair.n_taken < Pair.overlap,
-        )
-    ).one()
 
 
 def _has(session: Session, condition: Exists) -> bool:

@@ -4,16 +4,13 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Row, and_, exists, func, or_, select
+from sqlalchemy import Row, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.tables.accounts import Membership, Person, Role
-from app.tables.collect import Assignment, AssignmentState, Comparison, FlagAnswer, Pair
+from app.tables.collect import Comparison, FlagAnswer
 from app.tables.jobs import Job, JobState
 from app.tables.projects import Flag, GuidelineVersion, Project
-
-# Beyond this a person does not count what is left, and neither do we.
-MANY = 1000
 
 
 @dataclass(frozen=True)
@@ -55,21 +52,6 @@ def _member(person: Person, project: Project, held: list[Membership]) -> Member:
     return Member(project, given, frozenset(Role) if person.is_owner else given, is_paused)
 
 
-def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """How many pairs of each project still wait for an answer."""
-    found = (
-        select(Pair.project_id, func.count())
-        .where(
-            Pair.project_id.in_(project_ids),
-            Pair.is_open,
-            ~Pair.is_gold,
-            Pair.n_taken < Pair.overlap,
-        )
-        .group_by(Pair.project_id)
-    )
-    return dict(session.execute(found).all())
-
-
 def n_comparisons(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     found = (
         select(Comparison.project_id, func.count())
@@ -91,28 +73,6 @@ def live_jobs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid
         if job.project_id not in jobs or job.state is JobState.RUNNING:
             jobs[job.project_id] = job
     return jobs
-
-
-def n_left(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> int:
-    """How many pairs this annotator could still answer, counted up to `MANY` + 1."""
-    own = select(Assignment.pair_id).where(
-        Assignment.pair_id == Pair.id, Assignment.annotator_id == person_id
-    )
-    ended = exists(own.where(Assignment.state.in_([AssignmentState.DONE, AssignmentState.SKIPPED])))
-    leased = exists(own.where(Assignment.state == AssignmentState.LEASED))
-    found = (
-        select(Pair.id)
-        .where(
-            Pair.project_id == project_id,
-            Pair.is_open,
-            ~Pair.is_gold,
-            ~ended,
-            or_(Pair.n_taken < Pair.overlap, leased),
-        )
-        .limit(MANY + 1)
-        .subquery()
-    )
-    return session.scalar(select(func.count()).select_from(found)) or 0
 
 
 def n_done(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> int:

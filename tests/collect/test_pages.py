@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.collect.pairing import canonical
 from app.tables.accounts import Membership, Person, Role
+from app.tables.base import utc_now
 from app.tables.collect import (
     Assignment,
     AssignmentState,
@@ -134,6 +136,17 @@ def test_seconds_are_never_more_than_the_page_was_open(
     form = fields(browsing.get(URL))
     browsing.post(f"{URL}/answers", {**form, "rating": "3", "seconds": "80000"})
     assert comparisons(session)[0].seconds < 60
+
+
+def test_the_pace_is_of_the_last_24_hours_whatever_the_clock_says(
+    alice: Person, browsing: Browsing, session: Session
+) -> None:
+    for _ in range(2):
+        browsing.post(f"{URL}/answers", {**fields(browsing.get(URL)), "rating": "3"})
+    for one, hours in zip(comparisons(session), (23, 25), strict=True):
+        one.created_at = utc_now() - timedelta(hours=hours)
+    session.commit()
+    assert "<b>1</b> in 24 hours" in browsing.get(URL).text
 
 
 def test_a_renewal_keeps_the_lease_and_a_release_gives_it_back(

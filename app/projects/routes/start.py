@@ -8,16 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import Invalid
 from app.projects.forms import NewProjectForm
-from app.projects.queries import (
-    MANY,
-    Member,
-    live_jobs,
-    n_comparisons,
-    n_done,
-    n_left,
-    open_pairs,
-    projects_of,
-)
+from app.projects.queries import Member, live_jobs, n_comparisons, n_done, projects_of
+from app.projects.remaining import MANY, n_left, open_pairs
 from app.projects.rules import WORDINGS
 from app.projects.service import create_project
 from app.tables.accounts import Person, Role

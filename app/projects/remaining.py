@@ -1,0 +1,95 @@
+"""What is left to answer: in a project, and in it for one person.
+
+The start page and the compare page count by the same function, and handing out in `collect` goes
+by the same conditions. They are written for a `pair` named p.
+"""
+
+import uuid
+from collections.abc import Collection
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.tables.collect import Pair
+
+# Beyond this a person does not count what is left, and neither do we.
+MANY = 100
+# How many pairs that others began are looked at, for the same reason.
+LOOK = 300
+
+# A scalar probe: as NOT EXISTS the planner may turn it into a walk through all of one's work.
+NOT_MINE = """coalesce((
+    select false from assignment a where a.annotator_id = :annotator and a.pair_id = {id}
+), true)"""
+FRESH = (
+    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and "
+    + NOT_MINE.format(id="p.id")
+)
+BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold"
+
+_LEFT = text(
+    f"""
+with begun as materialized (
+    select p.id from pair p where p.project_id = :project and {BEGUN}
+    order by p.n_taken desc, p.priority desc, p.id limit :look
+),
+fresh as (select p.id from pair p where {FRESH} limit :many),
+-- Apart, for each state has an index of its own; together they would walk all of one's work.
+held as (
+    select from assignment a
+    where a.annotator_id = :annotator and a.project_id = :project and a.state = 'leased'
+),
+dropped as (
+    select from assignment a join pair p on p.id = a.pair_id
+    where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
+        and p.is_open and (p.is_gold or p.n_taken < p.overlap)
+    limit :many
+)
+select
+    (select count(*) from begun where {NOT_MINE.format(id="begun.id")})
+        + (select count(*) from fresh) + (select count(*) from held)
+        + (select count(*) from dropped) as n,
+    (select count(*) from begun) as n_looked
+"""  # noqa: S608
+)
+
+_ANY_LEFT = text(
+    f"""
+select exists (
+    select from pair p where p.project_id = :project and {BEGUN} and not exists (
+        select from assignment a where a.annotator_id = :annotator and a.pair_id = p.id
+    )
+)
+"""  # noqa: S608
+)
+
+
+def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> int:
+    """How many pairs this annotator could still answer, with the one on their page.
+
+    Counted up to `MANY` + 1; among pairs that others began in the first `LOOK`. 0 is exact.
+    """
+    who = {"project": project_id, "annotator": annotator_id}
+    row = session.execute(_LEFT, {**who, "look": LOOK, "many": MANY + 1}).one()
+    if row.n == 0 and row.n_looked == LOOK:
+        return int(bool(session.scalar(_ANY_LEFT, who)))
+    return min(row.n, MANY + 1)
+
+
+def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """How many pairs of each project still wait for an answer; gold items do not count."""
+    found = (
+        select(Pair.project_id, func.count())
+        .where(
+            Pair.project_id.in_(project_ids),
+            Pair.is_open,
+            ~Pair.is_gold,
+            Pair.n_taken < Pair.overlap,
+        )
+        .group_by(Pair.project_id)
+    )
+    return dict(session.execute(found).all())
+
+
+def count_open_pairs(session: Session, project_id: uuid.UUID) -> int:
+    return open_pairs(session, [project_id]).get(project_id, 0)
