@@ -1,14 +1,34 @@
 // One round trip a comparison: where the focus goes, what is announced, and what happens when the
 // connection is gone.
 
-const RENEW_MS = 240_000;
 const toasts = document.getElementById("toasts");
+let renewal;
 
 function pair() {
   return document.getElementById("pair");
 }
 
+// A second try fits into the lease when the first is lost.
+function awaitRenewal() {
+  clearTimeout(renewal);
+  const { lease } = pair()?.dataset ?? {};
+  if (lease) renewal = setTimeout(renewLease, (Number(lease) * 1000) / 3);
+}
+
+function renewLease() {
+  awaitRenewal();
+  const { assignment, renew } = pair()?.dataset ?? {};
+  const isAway = document.hidden || document.documentElement.hasAttribute("data-idle");
+  if (!assignment || isAway) return;
+  const body = new URLSearchParams({
+    assignment_id: assignment,
+    csrf_token: document.querySelector('input[name="csrf_token"]').value,
+  });
+  fetch(renew, { method: "POST", body }).catch(() => {});
+}
+
 function begin() {
+  awaitRenewal();
   document.querySelector(".opens-comment")?.removeAttribute("hidden");
   document.dispatchEvent(new CustomEvent("prefloop:pair"));
 }
@@ -58,15 +78,8 @@ document.addEventListener("htmx:error", (event) => {
   say("No connection to the server. Your answer is still here: press Enter to send it again.");
 });
 
-setInterval(() => {
-  const { assignment, renew } = pair()?.dataset ?? {};
-  const isAway = document.hidden || document.documentElement.hasAttribute("data-idle");
-  if (!assignment || isAway) return;
-  const body = new URLSearchParams({
-    assignment_id: assignment,
-    csrf_token: document.querySelector('input[name="csrf_token"]').value,
-  });
-  fetch(renew, { method: "POST", body }).catch(() => {});
-}, RENEW_MS);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) renewLease();
+});
 
 begin();

@@ -114,7 +114,7 @@ def test_a_whole_answer_by_keyboard_brings_the_next_pair_into_focus(
     flags = session.scalars(select(FlagAnswer).where(FlagAnswer.flag_id == rude.id)).all()
     assert sorted(flag.value for flag in flags if flag.value is not None) == [0, 1]
     expect(page.locator("#asked")).to_be_focused()
-    expect(page.locator("#announcement")).to_have_text("Next pair. 1 today · 2 left.")
+    expect(page.locator("#announcement")).to_have_text("Next pair. 1 in 24 hours · 2 left.")
     expect(page.locator("input[name=rating]:checked")).to_have_count(0)
     assert console_is_clean(page)
 
@@ -210,6 +210,26 @@ def test_with_the_server_gone_the_answer_stays_and_can_be_sent_again(
     expect(page.locator(".toast.is-danger")).to_have_count(0)
     (said,) = answers(session)
     assert said.idempotency_key == key
+
+
+def test_the_lease_is_renewed_well_before_it_runs_out_however_short_it_is(
+    visit: Visit, session: Session
+) -> None:
+    _, (alice,) = make_world(session, "alice", n_pairs=2, lease_minutes=1)
+    page = visit(alice, COLLECT)
+    page.clock.install()
+    page.reload()
+    for _ in range(2):
+        with page.expect_response(f"**{COLLECT}/renewals", timeout=5_000) as renewal:
+            page.clock.run_for(21_000)
+        assert renewal.value.status == 204
+    before = current(page)
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    wait_for_next(page, before)
+    with page.expect_request(f"**{COLLECT}/renewals", timeout=5_000) as asked:
+        page.clock.run_for(21_000)
+    assert current(page) in (asked.value.post_data or "")
 
 
 def test_a_refusal_is_said_in_the_servers_words_and_the_answer_stays(
