@@ -106,21 +106,6 @@ def fail(session: Session, job: jobs.Claim, error: str) -> None:
     _note(session, run, "failed", None, {"error": error})
 
 
-def cancel(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> Job:
-    """Ask for the run to stop. Raises Conflict when it has ended."""
-    job = session.scalar(
-        select(Job)
-        .where(Job.run_id == run.id, Job.kind == JobKind.REWARD)
-        .order_by(Job.created_at.desc())
-        .limit(1)
-    )
-    if job is None or run.state in runs.ENDED:
-        raise Conflict("This run has ended already; there is nothing left to stop.")
-    runs.stop(session, job.id)
-    _note(session, run, "stopped", by)
-    return job
-
-
 def retry(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> Job:
     """Try a failed or stopped run again, from its newest checkpoint. Raises Conflict."""
     job = runs.queue_again(session, run, JobKind.REWARD)

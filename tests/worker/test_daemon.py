@@ -145,7 +145,7 @@ def test_a_stopped_job_that_nobody_runs_ends_at_once_and_can_be_tried_again(
     project = make_talking_project(session)
     run = policies.request_run(session, project, policies.Algorithm.SFT)
     session.commit()
-    policies.cancel(session, run)
+    runs.stop(session, only_job(session).id)
     assert run.state is RunState.CANCELLED
     policies.retry(session, run)
     session.commit()
