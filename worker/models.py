@@ -14,26 +14,32 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from worker.errors import ModelNotFound, TrainerError
-from worker.runtime import quiet_libraries
+from worker.runtime import quiet_libraries, unwrap
 from worker.tiny import make_tiny
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 __all__ = [
+    "MOST_PROMPT_TOKENS",
     "TINY",
+    "cut_prompt",
     "encode_completion",
     "encode_conversation",
     "load_policy",
     "load_reward_model",
     "load_tokenizer",
+    "longest_input",
     "make_tiny",
+    "prompt_room",
     "render_conversation",
     "render_prompt",
     "resolve_base_model",
 ]
 
 TINY = "tiny"
+# One long prompt pads every row beside it, so even a model that could read more is given no more.
+MOST_PROMPT_TOKENS = 1024
 Message = dict[str, str]
 
 # What a model without a chat template reads: plain role names for a decoder; for an encoder the
@@ -115,6 +121,39 @@ def load_reward_model(name: str, runtime: "Runtime", tokenizer: Any) -> Any:
 def render_prompt(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a prompt, up to where the assistant begins to write; [prompt length]."""
     return _encode(tokenizer, _render(tokenizer, messages, is_open=True))
+
+
+def longest_input(model: Any, max_length: int) -> int:
+    """`max_length`, or what the network's positions allow if that is less, in tokens."""
+    limit = getattr(unwrap(model).config, "max_position_embeddings", None)
+    return min(max_length, limit) if limit else max_length
+
+
+def prompt_room(models: Iterable[Any], max_new_tokens: int, limit: int = MOST_PROMPT_TOKENS) -> int:
+    """How many tokens a prompt may have so that every model can read it with its completion.
+
+    Raises TrainerError where a completion of `max_new_tokens` leaves no room.
+    """
+    longest = min(longest_input(model, limit + max_new_tokens) for model in models)
+    if longest <= max_new_tokens:
+        raise TrainerError(
+            f"The model reads {longest} tokens at most, so {max_new_tokens} new ones leave none "
+            "for the prompt. Ask for fewer new tokens, or choose a model that reads more."
+        )
+    return longest - max_new_tokens
+
+
+def cut_prompt(tokenizer: Any, messages: Sequence[Message], room: int) -> tuple[list[int], bool]:
+    """Token ids of a prompt, at most `room`, and whether some were cut.
+
+    Cut from the left, because the end is what is answered; a token that begins every text stays.
+    """
+    ids = render_prompt(tokenizer, messages)
+    if len(ids) <= room:
+        return ids, False
+    if room > 1 and ids[0] == tokenizer.bos_token_id:
+        return [ids[0], *ids[len(ids) - room + 1 :]], True
+    return ids[len(ids) - room :], True
 
 
 def encode_completion(tokenizer: Any, text: str, *, is_finished: bool = True) -> list[int]:

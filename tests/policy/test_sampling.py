@@ -4,15 +4,18 @@ import json
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.policy.worlds import runtime, world, write_lines
 from worker.errors import TrainerError
-from worker.models import load_policy, load_tokenizer
+from worker.models import load_policy, load_tokenizer, render_prompt
 from worker.policy.command import sample
 from worker.policy.files import read_prompts
 from worker.policy.sample import (
     SamplingRule,
     completion_logprobs,
+    count_cut,
+    read_completions,
     rollouts,
     sample_distinct,
     training_rule,
@@ -50,9 +53,40 @@ def test_the_sampler_and_the_trainer_agree_on_every_log_probability(tiny):
     rule = training_rule(policy, tokenizer, temperature=0.7)
     torch.manual_seed(0)
     batch = rollouts(policy, tokenizer, [SHORT, LONG] * 8, rule, 12)
-    logprobs, _ = completion_logprobs(policy, batch, rule)
+    logprobs = completion_logprobs(policy, batch, rule)
     torch.testing.assert_close(logprobs, batch.logprobs, atol=1e-5, rtol=1e-4)
     assert not torch.isin(batch.completion_ids[batch.mask.bool()], tokenizer.pad_token_id).any()
+
+
+def test_completions_are_read_alike_however_many_at_once(tiny):
+    policy, tokenizer = tiny
+    rule = training_rule(policy, tokenizer, 1.0)
+    batch = rollouts(policy, tokenizer, [SHORT, LONG] * 4, rule, 6)
+    together, one_by_one = (read_completions(policy, batch, rule, n) for n in (8, 3))
+    torch.testing.assert_close(one_by_one, together)
+    torch.testing.assert_close(completion_logprobs(policy, batch, rule), together[0])
+
+
+def test_a_prompt_longer_than_the_model_reads_loses_its_beginning(tmp_path):
+    policy, tokenizer = small_gpt2(tmp_path)
+    rule = training_rule(policy, tokenizer, 1.0)
+    endless = [{"role": "user", "content": "describe " * 100 + "the museum"}]
+    batch = rollouts(policy, tokenizer, [endless, SHORT], rule, 14)
+    assert batch.prompt_ids[0].tolist() == render_prompt(tokenizer, endless)[-50:]
+    assert count_cut(tokenizer, [endless, SHORT], 50) == 1
+    with pytest.raises(TrainerError, match="reads 64 tokens at most"):
+        rollouts(policy, tokenizer, [SHORT], rule, 64)
+
+
+def small_gpt2(folder):
+    """A random GPT-2 of 64 positions, which it cannot go beyond, with the tiny tokenizer."""
+    tokenizer = load_tokenizer(world(folder).policy)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2,
+        eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(config).eval(), tokenizer
 
 
 def test_left_padding_changes_no_log_probability(tiny):
@@ -60,10 +94,10 @@ def test_left_padding_changes_no_log_probability(tiny):
     rule = training_rule(policy, tokenizer, 1.0)
     torch.manual_seed(0)
     batch = rollouts(policy, tokenizer, [SHORT, LONG], rule, 6)
-    together, _ = completion_logprobs(policy, batch, rule)
+    together = completion_logprobs(policy, batch, rule)
     alone = batch.select(torch.tensor([0]))
     assert alone.prompt_ids.shape[1] < batch.prompt_ids.shape[1]
-    by_itself, _ = completion_logprobs(policy, alone, rule)
+    by_itself = completion_logprobs(policy, alone, rule)
     torch.testing.assert_close(by_itself[0], together[0, : by_itself.shape[1]])
 
 

@@ -31,6 +31,8 @@ class PolicyConfig:
     learning_rate: float = 1e-3
     value_learning_rate: float = 2e-3
     max_new_tokens: int = 40
+    max_prompt_tokens: int = 1024  # longer prompts lose their beginning
+    rows_at_once: int | None = None  # completions a pass; by default as many as memory should hold
     temperature: float = 1.0
     missing_eos_penalty: float = 1.0  # in standard deviations of the reference's scores
     ratio_clip: float = 0.2

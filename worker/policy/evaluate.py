@@ -9,7 +9,7 @@ import torch
 
 from worker.policy.objective import masked_mean, per_token_kl
 from worker.policy.ppo import Learner, Scores
-from worker.policy.sample import Prompt, completion_logprobs, rollouts
+from worker.policy.sample import Prompt, read_completions, rollouts, rows_at_once
 from worker.runtime import seed_everything
 
 
@@ -57,10 +57,12 @@ def evaluate(learner: Learner, prompts: Sequence[Prompt], scores: Scores) -> Eva
     for start in range(0, len(repeated), config.batch_size):
         chunk = repeated[start : start + config.batch_size]
         batch = rollouts(
-            learner.policy, learner.tokenizer, chunk, learner.sampling, config.max_new_tokens
-        )
-        logprobs, entropy = completion_logprobs(learner.policy, batch, learner.rule)
-        reference, _ = completion_logprobs(learner.reference, batch, learner.rule)
+            learner.policy, learner.tokenizer, chunk, learner.sampling, config.max_new_tokens,
+            room=learner.prompt_room,
+        )  # fmt: skip
+        at_once = rows_at_once(learner.policy, batch.mask.shape[1], config.rows_at_once)
+        logprobs, entropy = read_completions(learner.policy, batch, learner.rule, at_once)
+        reference, _ = read_completions(learner.reference, batch, learner.rule, at_once)
         texts = batch.texts(learner.tokenizer)
         entropies.append(float(masked_mean(entropy, batch.mask)))
         rows += map(

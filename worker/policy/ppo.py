@@ -6,7 +6,7 @@ whitening (advantages are whitened instead) and dropout, which makes the ratios 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,9 @@ from worker.policy.sample import (
     Rollouts,
     SamplingRule,
     completion_logprobs,
+    read_completions,
     rollouts,
+    rows_at_once,
 )
 from worker.policy.value import ValueModel
 from worker.runtime import Runtime, autocast
@@ -59,6 +61,7 @@ class Learner:
     rule: SamplingRule  # how log-probabilities are taken; the same rule, unless a test breaks it
     policy_optimiser: torch.optim.Optimizer
     value_optimiser: torch.optim.Optimizer
+    prompt_room: int  # tokens of a prompt that every network can read with its completion
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,13 @@ def collect(learner: Learner, prompts: Sequence[Prompt]) -> Experience:
     config = learner.config
     with autocast(learner.runtime):
         batch = rollouts(
-            learner.policy, learner.tokenizer, prompts, learner.sampling, config.max_new_tokens
-        )
-        logprobs, entropies = completion_logprobs(learner.policy, batch, learner.rule)
-        reference_logprobs, _ = completion_logprobs(learner.reference, batch, learner.rule)
-        values = learner.value(batch) * batch.mask
+            learner.policy, learner.tokenizer, prompts, learner.sampling, config.max_new_tokens,
+            room=learner.prompt_room,
+        )  # fmt: skip
+        at_once = rows_at_once(learner.policy, batch.mask.shape[1], config.rows_at_once)
+        logprobs, entropies = read_completions(learner.policy, batch, learner.rule, at_once)
+        reference_logprobs, _ = read_completions(learner.reference, batch, learner.rule, at_once)
+        values = torch.cat([learner.value(part) for part in batch.parts(at_once)]) * batch.mask
     scores = learner.scores(prompts, batch.texts(learner.tokenizer)).to(values.device)  # [B]
     penalised = scores - config.missing_eos_penalty * (~batch.is_finished)
     rewards = token_rewards(
@@ -167,9 +172,10 @@ def update(learner: Learner, experience: Experience) -> dict[str, float]:
 def _minibatch(learner: Learner, experience: Experience, rows: Tensor) -> Tensor:
     """One optimiser step on some rows [b]; returns losses, clip fraction, drift and norm, [5]."""
     config, batch = learner.config, experience.batch.select(rows)
-    n_tokens = batch.mask.shape[1]
+    width = batch.mask.shape[1]
+    at_once = rows_at_once(learner.policy, width, config.rows_at_once)
     old, values, advantages, returns = (
-        tensor[rows, :n_tokens]
+        tensor[rows, :width]
         for tensor in (
             experience.logprobs,
             experience.values,
@@ -177,26 +183,54 @@ def _minibatch(learner: Learner, experience: Experience, rows: Tensor) -> Tensor
             experience.returns,
         )
     )
-    with autocast(learner.runtime):
-        new, _ = completion_logprobs(learner.policy, batch, learner.rule)
-    policy_loss = clipped_policy_loss(new, old, advantages, batch.mask, clip=config.ratio_clip)
-    norm = _descend(policy_loss, learner.policy, learner.policy_optimiser)
+    n_tokens, parts = batch.mask.sum(), list(batch.parts(at_once))
+    seen: list[Tensor] = []
+
+    def policy_losses() -> Iterator[Tensor]:
+        of_parts = zip(
+            parts, torch.split(old, at_once), torch.split(advantages, at_once), strict=True
+        )
+        for part, before, advantage in of_parts:
+            with autocast(learner.runtime):
+                now = completion_logprobs(learner.policy, part, learner.rule)
+            seen.append(now.detach())
+            yield clipped_policy_loss(
+                now, before, advantage, part.mask, clip=config.ratio_clip, n_tokens=n_tokens
+            )
+
+    def value_losses() -> Iterator[Tensor]:
+        of_parts = zip(
+            parts, torch.split(values, at_once), torch.split(returns, at_once), strict=True
+        )
+        for part, before, target in of_parts:
+            with autocast(learner.runtime):
+                now = learner.value(part)
+            yield clipped_value_loss(
+                now, before, target, part.mask, clip=config.value_clip, n_tokens=n_tokens
+            )
+
+    policy_loss, norm = _descend(policy_losses(), learner.policy, learner.policy_optimiser)
     value_loss = torch.zeros_like(policy_loss)
     if config.algorithm == "ppo":
-        with autocast(learner.runtime):
-            now = learner.value(batch)
-        value_loss = clipped_value_loss(now, values, returns, batch.mask, clip=config.value_clip)
-        _descend(value_loss, learner.value, learner.value_optimiser)
-    with torch.no_grad():
-        clipped = clip_fraction(new, old, batch.mask, config.ratio_clip)
-        drift = masked_mean(per_token_kl(old, new, "k3"), batch.mask)
-    return torch.stack([policy_loss.detach(), value_loss.detach(), clipped, drift, norm])
+        value_loss, _ = _descend(value_losses(), learner.value, learner.value_optimiser)
+    new = torch.cat(seen)  # [b, T]... -> [B, T]
+    clipped = clip_fraction(new, old, batch.mask, config.ratio_clip)
+    drift = masked_mean(per_token_kl(old, new, "k3"), batch.mask)
+    return torch.stack([policy_loss, value_loss, clipped, drift, norm])
 
 
-def _descend(loss: Tensor, model: Any, optimiser: torch.optim.Optimizer) -> Tensor:
-    """One step downhill; returns the norm of the gradient before it was clipped, a scalar."""
+def _descend(
+    losses: Iterator[Tensor], model: Any, optimiser: torch.optim.Optimizer
+) -> tuple[Tensor, Tensor]:
+    """One step down the sum of the losses, the graph of one of which is held at a time.
+
+    Returns the sum, and the norm of its gradient before it was clipped; both scalars.
+    """
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    summed: list[Tensor] = []
+    for loss in losses:
+        loss.backward()  # type: ignore[no-untyped-call]
+        summed.append(loss.detach())
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
-    return norm
+    return torch.stack(summed).sum(), norm

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.models import render_prompt
+from worker.models import cut_prompt, prompt_room
 from worker.policy.objective import entropy
 
 Message = dict[str, str]
 Prompt = list[Message]
+_NUMBERS_AT_ONCE = 2**26  # a quarter of a GiB in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,19 @@ class Rollouts:
             self.is_finished[rows],
         )
 
+    def parts(self, n_rows: int) -> "Iterator[Rollouts]":
+        """The rollouts, `n_rows` at a time, as wide as they are together."""
+        for start in range(0, len(self.mask), n_rows):
+            here = slice(start, start + n_rows)
+            yield Rollouts(
+                self.prompt_ids[here],
+                self.prompt_mask[here],
+                self.completion_ids[here],
+                self.mask[here],
+                self.logprobs[here],
+                self.is_finished[here],
+            )
+
     def texts(self, tokenizer: Any) -> list[str]:
         """The completions as text, without control tokens."""
         rows = [
@@ -120,15 +134,30 @@ def pad_left(rows: Sequence[Sequence[int]], filler: int) -> tuple[Tensor, Tensor
     return torch.tensor(ids), torch.tensor(mask)
 
 
+def count_cut(tokenizer: Any, prompts: Sequence[Prompt], room: int) -> int:
+    """How many prompts have more tokens than `room`, so that their beginning is not read."""
+    return sum(cut_prompt(tokenizer, prompt, room)[1] for prompt in prompts)
+
+
 @torch.no_grad()
 def rollouts(
-    policy: Any, tokenizer: Any, prompts: Sequence[Prompt], rule: SamplingRule, max_new_tokens: int
+    policy: Any,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    rule: SamplingRule,
+    max_new_tokens: int,
+    *,
+    room: int | None = None,
 ) -> Rollouts:
-    """Sample one completion a prompt with torch's global random stream; T <= `max_new_tokens`."""
+    """Sample one completion a prompt with torch's global random stream; T <= `max_new_tokens`.
+
+    Prompts longer than `room` tokens, by default what the policy can read, lose their beginning.
+    """
     from transformers import DynamicCache
 
     device = policy.device
-    encoded = {id(prompt): render_prompt(tokenizer, prompt) for prompt in prompts}
+    room = room or prompt_room([policy], max_new_tokens)
+    encoded = {id(prompt): cut_prompt(tokenizer, prompt, room)[0] for prompt in prompts}
     ids, mask = pad_left([encoded[id(prompt)] for prompt in prompts], tokenizer.pad_token_id)
     prompt_ids, prompt_mask = ids.to(device), mask.to(device)
     stops = torch.tensor(stop_tokens(policy, tokenizer), device=device)
@@ -159,11 +188,40 @@ def rollouts(
     return Rollouts(prompt_ids, prompt_mask, tokens, alive.float(), logprobs, ~is_alive)
 
 
-def completion_logprobs(policy: Any, batch: Rollouts, rule: SamplingRule) -> tuple[Tensor, Tensor]:
+def rows_at_once(policy: Any, n_tokens: int, stated: int | None = None) -> int:
+    """How many completions of `n_tokens` one pass reads: `stated`, or what bounds its memory.
+
+    Log-probabilities of a whole vocabulary are the largest tensors of a run by far.
+    """
+    return stated or max(1, _NUMBERS_AT_ONCE // ((n_tokens + 1) * policy.config.vocab_size))
+
+
+def completion_logprobs(policy: Any, batch: Rollouts, rule: SamplingRule) -> Tensor:
+    """Log-probabilities of the completion tokens under the rule, [B, T].
+
+    One pass, differentiable; zero on padding.
+    """
+    return _chosen(_all_logprobs(policy, batch, rule), batch)
+
+
+@torch.no_grad()
+def read_completions(
+    policy: Any, batch: Rollouts, rule: SamplingRule, rows: int
+) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies of the completion tokens under the rule, both [B, T].
 
-    Differentiable; zero on padding.
+    `rows` at a time and without gradients; zero on padding.
     """
+    logprobs, entropies = [], []
+    for part in batch.parts(rows):
+        all_logprobs = _all_logprobs(policy, part, rule)  # [b, T, V]
+        logprobs.append(_chosen(all_logprobs, part))
+        entropies.append(entropy(all_logprobs).masked_fill(~part.mask.bool(), 0.0))
+    return torch.cat(logprobs), torch.cat(entropies)  # [b, T]... -> [B, T]
+
+
+def _all_logprobs(policy: Any, batch: Rollouts, rule: SamplingRule) -> Tensor:
+    """Log-probabilities of every token at each place of the completions, [B, T, V]."""
     n_tokens = batch.completion_ids.shape[1]
     logits = policy(
         input_ids=batch.ids,
@@ -172,10 +230,13 @@ def completion_logprobs(policy: Any, batch: Rollouts, rule: SamplingRule) -> tup
         use_cache=False,
         logits_to_keep=n_tokens + 1,
     ).logits[:, :-1]  # [B, T + 1, V] -> [B, T, V]
-    all_logprobs = rule.log_probabilities(logits)
+    return rule.log_probabilities(logits)
+
+
+def _chosen(all_logprobs: Tensor, batch: Rollouts) -> Tensor:
+    """The log-probabilities [B, T] of what was written, out of those of every token [B, T, V]."""
     chosen = all_logprobs.gather(-1, batch.completion_ids[..., None])[..., 0]  # [B, T, V] -> [B, T]
-    is_real = batch.mask.bool()
-    return chosen.masked_fill(~is_real, 0.0), entropy(all_logprobs).masked_fill(~is_real, 0.0)
+    return chosen.masked_fill(~batch.mask.bool(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from worker.checkpoints import newest_checkpoint, save_checkpoint
 from worker.errors import Stopped, TrainerError
-from worker.models import load_policy, load_reward_model, load_tokenizer
+from worker.models import load_policy, load_reward_model, load_tokenizer, prompt_room
 from worker.policy.alarms import Watch
 from worker.policy.config import PolicyConfig, as_plain
 from worker.policy.evaluate import Evaluation, evaluate
 from worker.policy.files import finished_report, hold_out, publish, read_prompts, run_folder
 from worker.policy.objective import AdaptiveKL, FixedKL
 from worker.policy.ppo import Learner, Scores, collect, update
-from worker.policy.sample import Prompt, rollouts, training_rule
+from worker.policy.sample import Prompt, count_cut, rollouts, training_rule
 from worker.policy.value import ValueModel
 from worker.progress import Progress, finite
 from worker.provenance import code_commit, file_hash
@@ -72,14 +72,24 @@ class PolicyRun:
         seed_everything(self.config.seed, "normalise")
         prompts = [self.prompts[i % len(self.prompts)] for i in range(_N_NORMALISING)]
         learner = self.learner
+        self._tell_what_is_cut()
         with autocast(self.runtime):
             batch = rollouts(
                 learner.reference, learner.tokenizer, prompts, learner.sampling,
-                self.config.max_new_tokens,
+                self.config.max_new_tokens, room=learner.prompt_room,
             )  # fmt: skip
         raw = self.raw_scores(prompts, batch.texts(learner.tokenizer))
         self.scale = (float(raw.mean()), max(float(raw.std()), 1e-6))
         self.evaluate()
+
+    def _tell_what_is_cut(self) -> None:
+        learner, prompts = self.learner, [*self.prompts, *self.held_out]
+        n = count_cut(learner.tokenizer, prompts, learner.prompt_room)
+        if n:
+            self.progress.note(
+                f"{n} of {len(prompts)} prompts are longer than {learner.prompt_room} tokens; "
+                "their beginning is not read."
+            )
 
     def batch_prompts(self) -> list[Prompt]:
         """The prompts of this step: each once in an epoch, in an order that the seed gives."""
@@ -271,6 +281,9 @@ def _learner(config: PolicyConfig, runtime: Runtime) -> tuple[Learner, Scores]:
         ),
         sampling=rule,
         rule=rule,
+        prompt_room=prompt_room(
+            [policy, reference, value.backbone], config.max_new_tokens, config.max_prompt_tokens
+        ),
         policy_optimiser=torch.optim.Adam(policy.parameters(), config.learning_rate, eps=1e-5),
         value_optimiser=torch.optim.Adam(value.parameters(), config.value_learning_rate, eps=1e-5),
     )

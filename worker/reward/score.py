@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.models import Message, encode_conversation
+from worker.models import Message, encode_conversation, longest_input
 from worker.runtime import Runtime, autocast
 
 _FEWEST_TOGETHER = 8
@@ -85,12 +85,6 @@ def _one_pass(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> T
         ).logits  # [U, 1]
     scores: Tensor = logits.float().squeeze(-1)  # [U, 1] → [U]
     return scores
-
-
-def longest_input(model: Any, max_length: int) -> int:
-    """`max_length`, or what the network's positions allow if that is less, in tokens."""
-    limit = getattr(getattr(model, "module", model).config, "max_position_embeddings", None)
-    return min(max_length, limit) if limit else max_length
 
 
 def calibrate_temperature(differences: Tensor) -> float:

@@ -9,13 +9,13 @@ from typing import Any
 
 from worker.checkpoints import read_manifest, verify, write_artefact
 from worker.errors import TrainerError
-from worker.models import load_reward_model, load_tokenizer, resolve_base_model
+from worker.models import load_reward_model, load_tokenizer, longest_input, resolve_base_model
 from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit, file_hash, library_versions
 from worker.reward.card import write_card
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
 from worker.reward.evaluate import evaluate
-from worker.reward.score import longest_input, score_sequences
+from worker.reward.score import score_sequences
 from worker.reward.train import RewardConfiguration, train
 from worker.runtime import Runtime, seed_everything
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from worker.checkpoints import read_manifest
 from worker.errors import TrainerError
-from worker.models import encode_conversation, load_reward_model, load_tokenizer
+from worker.models import encode_conversation, load_reward_model, load_tokenizer, longest_input
 from worker.progress import Progress
 from worker.reward.data import Preference
-from worker.reward.score import forward, longest_input
+from worker.reward.score import forward
 from worker.runtime import Runtime
 from worker.select.design import priorities, rank_open
 
