@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 Message = dict[str, str]
 
 PLACES: dict[str, tuple[str, ...]] = {
-    "harbour": ("boats", "gulls", "nets", "ropes", "sailors"),
-    "orchard": ("apples", "pears", "ladders", "baskets", "blossoms"),
-    "bakery": ("loaves", "ovens", "buns", "trays", "cakes"),
-    "station": ("trains", "tickets", "porters", "clocks", "carriages"),
-    "meadow": ("horses", "daisies", "crickets", "larks", "haystacks"),
-    "museum": ("statues", "paintings", "fossils", "coins", "masks"),
+    "harbour": ("boats", "gulls", "nets", "ropes", "sailors", "anchors"),
+    "orchard": ("apples", "pears", "ladders", "baskets", "blossoms", "wasps"),
+    "bakery": ("loaves", "ovens", "buns", "trays", "cakes", "aprons"),
+    "station": ("trains", "tickets", "porters", "clocks", "carriages", "signals"),
+    "meadow": ("horses", "daisies", "crickets", "larks", "haystacks", "fences"),
+    "museum": ("statues", "paintings", "fossils", "coins", "masks", "guides"),
 }
 ADJECTIVES = ("quiet", "old", "bright", "small", "busy", "lovely")
 # Each prompt ends on its place, so that one step of attention finds it.
@@ -35,16 +35,17 @@ TIMES = (
     "After rain", "On sunday", "Before lunch", "This week",
 )  # fmt: skip
 COURTESY = "I hope this helps."
-DOUBT = "I am not sure."
 RUDE = ("That is a silly question.", "Go away.")
 # No pattern ends on a noun, so that the full stop never sticks to one: the tiny tokenizer splits at
 # spaces, and "boats" and "boats." would be two words.
 PATTERNS = (
-    "The {noun} are {adjective}.",
-    "See the {noun} and {noun} there.",
-    "Many love the {noun} here.",
+    "The {noun} {where} are {adjective}.",
+    "See the {noun} and {noun} {where}.",
+    "Many love the {noun} {where}.",
     "It is {adjective}.",
 )
+HERE, ELSEWHERE, AGAIN = "here", "elsewhere", "again"
+ADMITTED = 0.9  # share of sentences with a stray or repeated noun whose speaker says so
 WORDS_FREE = 30
 PLACE_OF = {noun: place for place, nouns in PLACES.items() for noun in nouns}
 
@@ -83,9 +84,10 @@ def _grammar() -> re.Pattern[str]:
         re.escape(pattern.lower().rstrip("."))
         .replace(r"\{noun\}", f"(?:{nouns})")
         .replace(r"\{adjective\}", f"(?:{adjectives})")
+        .replace(r"\{where\}", f"(?:{HERE}|{ELSEWHERE}|{AGAIN})")
         for pattern in PATTERNS
     ]
-    fixed = [re.escape(text.lower().rstrip(".")) for text in (COURTESY, DOUBT, *RUDE)]
+    fixed = [re.escape(text.lower().rstrip(".")) for text in (COURTESY, *RUDE)]
     return re.compile("|".join(open_patterns + fixed))
 
 
@@ -169,33 +171,42 @@ def draw_prompts(n: int, seed: int, is_held_out: bool = False) -> list[list[Mess
     return drawn[:n]
 
 
-def _sentence(place: str, chooser: random.Random, stray: float) -> str:
+def _sentence(place: str, chooser: random.Random, stray: float, said: set[str]) -> str:
+    """One sentence; adds what it names to `said`."""
+
     def noun() -> str:
         source = chooser.choice(list(PLACES)) if chooser.random() < stray else place
         return chooser.choice(PLACES[source])
 
-    text = chooser.choice(PATTERNS)
+    text, where = chooser.choice(PATTERNS), HERE
     while "{noun}" in text:
-        text = text.replace("{noun}", noun(), 1)
-    return text.replace("{adjective}", chooser.choice(ADJECTIVES))
+        name = noun()
+        text = text.replace("{noun}", name, 1)
+        if PLACE_OF[name] != place:
+            where = ELSEWHERE
+        elif name in said and where == HERE:
+            where = AGAIN
+        said.add(name)
+    is_admitted = chooser.random() < ADMITTED
+    adjective = chooser.choice(ADJECTIVES)
+    return text.format(where=where if is_admitted else HERE, adjective=adjective)
 
 
 def demonstrate(prompt: Sequence[Message], chooser: random.Random) -> str:
     """An answer by someone fluent but careless: often short, sometimes off topic or rude.
 
-    Who has strayed tends to say so, and who has not to be courteous; so whoever learns to speak
-    like this learns also to notice what belongs to a place, which a reward model builds on.
+    Who strays mostly says "elsewhere", and who repeats a thing "again". Whoever learns to speak
+    like this learns to notice both, and a reward model that starts from there needs far fewer
+    comparisons; a policy can still learn to hide what it does, which later comparisons punish.
     """
-    place, stray = place_of(prompt), chooser.choice((0.1, 0.5))
+    place, stray, said = place_of(prompt), chooser.choice((0.1, 0.5)), set[str]()
     n_sentences = chooser.choices((1, 2, 3, 4), (3, 4, 2, 1))[0]
-    said = [_sentence(place, chooser, stray) for _ in range(n_sentences)]
-    words = re.findall(r"[a-z]+", " ".join(said).lower())
-    has_strayed = any(PLACE_OF.get(word, place) != place for word in words)
-    if chooser.random() < 0.5:
-        said.append(DOUBT if has_strayed else COURTESY)
+    sentences = [_sentence(place, chooser, stray, said) for _ in range(n_sentences)]
+    if chooser.random() < 0.3:
+        sentences.append(COURTESY)
     if chooser.random() < 0.12:
-        said.insert(chooser.randrange(len(said) + 1), chooser.choice(RUDE))
-    return " ".join(said)
+        sentences.insert(chooser.randrange(len(sentences) + 1), chooser.choice(RUDE))
+    return " ".join(sentences)
 
 
 def demonstrations(n: int, seed: int) -> Iterator[dict[str, object]]:

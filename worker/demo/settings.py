@@ -12,7 +12,7 @@ class DemoSettings:
     kl_coef: float = 0.1
     demonstrations_a_prompt: int = 12  # about 3,700 answers, fewer where two are equal
     comparisons_per_round: int = 1500
-    policy_steps: int = 30
+    policy_steps: int = 24
     max_new_tokens: int = 40
     n_measured: int = 344  # completions of held-out prompts, four for each of the 86
     seconds_at_most: float = 600.0  # for one stretch of training; never reached unless stuck

@@ -20,7 +20,7 @@ class PolicyConfig:
     out: Path
     algorithm: str = "ppo"
     evaluation_prompts: Path | None = None  # without it, a part of the prompts is held out
-    steps: int = 30
+    steps: int = 24
     batch_size: int = 128
     minibatches: int = 4
     epochs: int = 3
@@ -40,7 +40,7 @@ class PolicyConfig:
     lam: float = 0.95
     early_stop_k3: float = 0.1  # nats a token between the old and the new policy within a step
     seed: int = 0
-    evaluate_every: int = 10
+    evaluate_every: int = 8
     n_evaluation_prompts: int = 128
     samples_per_evaluation_prompt: int = 2
     checkpoint_every: int = 20
@@ -72,7 +72,7 @@ class SupervisedConfig:
     base_model: str
     demonstrations: Path  # JSON lines with "prompt" and "completion"
     out: Path
-    epochs: float = 2.5
+    epochs: float = 3.0
     batch_size: int = 32
     learning_rate: float = 5e-3
     warmup: float = 0.1  # share of the steps
