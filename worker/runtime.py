@@ -31,6 +31,7 @@ __all__ = [
     "end_runtime",
     "install_stop_handler",
     "quiet_libraries",
+    "refuse_several_processes",
     "restore_rng_state",
     "rng_state",
     "seed_everything",
@@ -112,6 +113,15 @@ def end_runtime(runtime: Runtime) -> None:
 
     if runtime.world_size > 1 and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def refuse_several_processes(runtime: Runtime, what: str) -> None:
+    """Raises TrainerError under torchrun, for what would be done twice rather than shared."""
+    if runtime.world_size > 1:
+        raise TrainerError(
+            f"{what} works in one process so far; only reward training can be spread over "
+            "several. Start it without torchrun."
+        )
 
 
 def _choose_dtype(precision: str | None, device: torch.device) -> torch.dtype:

@@ -1,13 +1,15 @@
 """Sampling: one rule on both sides, whatever the padding."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.policy.worlds import runtime, world, write_lines
-from worker.errors import TrainerError
+import worker.runtime
+from tests.policy.worlds import runtime, silent, world, write_lines
+from worker.errors import Stopped, TrainerError
 from worker.models import load_policy, load_tokenizer, render_prompt
 from worker.policy.command import sample
 from worker.policy.files import read_prompts
@@ -17,9 +19,9 @@ from worker.policy.sample import (
     count_cut,
     read_completions,
     rollouts,
-    sample_distinct,
     training_rule,
 )
+from worker.policy.writing import WritingConfig, sample_distinct, write_completions
 
 SHORT = [{"role": "user", "content": "Now, describe the museum."}]
 LONG = [{"role": "user", "content": "In spring, say something about the harbour."}]
@@ -117,8 +119,8 @@ def test_a_completion_ends_with_its_end_token_or_is_called_truncated(tiny):
 def test_completions_of_one_prompt_are_different_and_never_empty(tiny):
     policy, tokenizer = tiny
     rule = training_rule(policy, tokenizer, 1.0)
-    found = dict(sample_distinct(policy, tokenizer, [SHORT, LONG], 4, rule=rule, max_new_tokens=9))
-    for completions in found.values():
+    found = sample_distinct(policy, tokenizer, [SHORT, LONG], 4, rule=rule, max_new_tokens=9)
+    for completions in found:
         texts = [one.text for one in completions]
         assert all(texts)
         assert len(set(texts)) == len(texts) == 4
@@ -142,6 +144,41 @@ def test_the_sample_command_writes_lines_and_says_what_it_dropped(tiny, tmp_path
     assert set(lines[0]["completions"][0]) == {"text", "n_tokens", "is_truncated", "log_prob"}
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["n_dropped"] == 6 - report["n_completions"] >= 4
+
+
+def test_completions_of_a_stopped_run_are_those_of_one_that_was_not(tiny, tmp_path, monkeypatch):
+    lines = write_lines(tmp_path / "p.jsonl", ({"prompt": f"Now, describe {i}."} for i in range(7)))
+    config = WritingConfig(
+        tiny[0].config.name_or_path, lines, tmp_path / "whole", max_new_tokens=6, batch_size=4
+    )
+    write_completions(config, runtime(), silent())
+    cut = replace(config, out=tmp_path / "cut")
+    monkeypatch.setitem(worker.runtime._stop, "requested", True)
+    with pytest.raises(Stopped, match="after prompt 2 of 7"):
+        write_completions(cut, runtime(), silent())
+    monkeypatch.setitem(worker.runtime._stop, "requested", False)
+    assert not cut.out.exists()
+    with cut.partial.open("a") as stream:
+        stream.write('{"id": "3", "comple')
+    progress = silent()
+    report = write_completions(cut, runtime(), progress)
+    assert progress.notes == ["Resumed after prompt 2 of 7."]
+    assert cut.out.read_text() == config.out.read_text()
+    assert report["n_prompts"] == 7
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_other_settings_do_not_go_on_with_the_lines_of_a_stopped_run(tiny, tmp_path):
+    lines = write_lines(tmp_path / "p.jsonl", [{"prompt": "Now,"}])
+    config = WritingConfig(tiny[0].config.name_or_path, lines, tmp_path / "out")
+    assert config.partial != replace(config, temperature=0.5).partial
+    assert config.partial.name == replace(config, out=tmp_path / "moved" / "out").partial.name
+
+
+def test_completions_are_not_written_twice_by_several_processes(tiny, tmp_path):
+    config = WritingConfig(tiny[0].config.name_or_path, tmp_path / "p", tmp_path / "out")
+    with pytest.raises(TrainerError, match="without torchrun"):
+        write_completions(config, replace(runtime(), world_size=2), silent())
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"prompt": ""}', '{"prompt": [{"role": "user"}]}'])

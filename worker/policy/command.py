@@ -1,19 +1,18 @@
 """`prefloop-worker policy`, `sample` and `sft`: the policy stages on files, without a database."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from worker.progress import Progress, finite, make_progress
+from worker.progress import make_progress
 
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 Voice = Annotated[str, typer.Option(help="bar, json or none.")]
 Report = Annotated[Path | None, typer.Option("--json", help="Write the report here.")]
 Steps = Annotated[int, typer.Option(min=1, help="In optimiser or training steps.")]
+PromptTokens = Annotated[int, typer.Option(min=1, help="Longer prompts lose their beginning.")]
 
 
 def policy(
@@ -43,6 +42,10 @@ def policy(
         float | None, typer.Option(help="By default twice the policy's.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1)] = 40,
+    max_prompt_tokens: PromptTokens = 1024,
+    rows_at_once: Annotated[
+        int | None, typer.Option(min=1, help="Completions a pass; by default what memory allows.")
+    ] = None,
     temperature: float = 1.0,
     missing_eos_penalty: float = 1.0,
     seed: int = 0,
@@ -77,8 +80,12 @@ def policy(
         kl_target=kl_target,
         kl_budget=kl_budget,
         learning_rate=learning_rate,
-        value_learning_rate=value_learning_rate or 2 * learning_rate,
+        value_learning_rate=(
+            2 * learning_rate if value_learning_rate is None else value_learning_rate
+        ),
         max_new_tokens=max_new_tokens,
+        max_prompt_tokens=max_prompt_tokens,
+        rows_at_once=rows_at_once,
         temperature=temperature,
         missing_eos_penalty=missing_eos_penalty,
         seed=seed,
@@ -158,6 +165,7 @@ def sample(
     top_k: Annotated[int | None, typer.Option(min=1)] = None,
     top_p: Annotated[float | None, typer.Option(min=0.01, max=1.0)] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1)] = 40,
+    max_prompt_tokens: PromptTokens = 1024,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     seed: int = 0,
     progress: Voice = "bar",
@@ -165,47 +173,30 @@ def sample(
     threads: Threads = None,
 ) -> None:
     """Write completions for prompts, different ones for each prompt."""
-    from worker.models import load_policy, load_tokenizer
-    from worker.policy.files import read_prompts, write_report
-    from worker.policy.sample import sample_distinct, training_rule, truncated_rule
-    from worker.runtime import autocast, end_runtime, start_runtime
+    from worker.policy.files import write_report
+    from worker.policy.writing import WritingConfig, write_completions
+    from worker.runtime import end_runtime, start_runtime
 
-    runtime, voice = start_runtime(seed, device=device, threads=threads), make_progress(progress)
-    rows = read_prompts(prompts)
-    tokenizer, network = load_tokenizer(model), load_policy(model, runtime).eval()
-    rule = truncated_rule(training_rule(network, tokenizer, temperature), top_k, top_p)
-    found = sample_distinct(
-        network,
-        tokenizer,
-        [prompt for _, prompt in rows],
-        n,
-        rule=rule,
+    config = WritingConfig(
+        model=model,
+        prompts=prompts,
+        out=out,
+        n=n,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
         max_new_tokens=max_new_tokens,
+        max_prompt_tokens=max_prompt_tokens,
         batch_size=batch_size,
+        seed=seed,
     )
-    n_written = 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"{out.name}.part")
-    with partial.open("w", encoding="utf-8") as stream, autocast(runtime):
-        for index, completions in found:
-            name, prompt = rows[index]
-            kept = [finite(asdict(one)) for one in completions]
-            line = {"id": name, "prompt": prompt, "completions": kept}
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-            n_written += len(completions)
-            voice.advance(index + 1, len(rows), "Writing completions")
-    partial.replace(out)
-    write_report(report, _tell_sampled(voice, len(rows), n, n_written))
-    end_runtime(runtime)
-
-
-def _tell_sampled(voice: Progress, n_prompts: int, n: int, n_written: int) -> dict[str, Any]:
-    n_dropped = n_prompts * n - n_written
-    if n_dropped:
+    runtime, voice = start_runtime(seed, device=device, threads=threads), make_progress(progress)
+    result = write_completions(config, runtime, voice)
+    if result["n_dropped"]:
         voice.note(
-            f"{n_dropped} of {n_prompts * n} completions stayed empty or equal to another one of "
-            "their prompt, and were left out."
+            f"{result['n_dropped']} of {result['n_prompts'] * n} completions stayed empty or "
+            "equal to another one of their prompt, and were left out."
         )
-    result = {"n_prompts": n_prompts, "n_completions": n_written, "n_dropped": n_dropped}
     voice.result(result)
-    return result
+    write_report(report, result)
+    end_runtime(runtime)

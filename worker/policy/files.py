@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.checkpoints import read_manifest, verify, write_artefact
+from worker.checkpoints import MANIFEST, read_manifest, verify, write_artefact
 from worker.errors import TrainerError
 from worker.policy.sample import Prompt
 from worker.progress import finite
-from worker.provenance import library_versions
+from worker.provenance import file_hash, library_versions
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -94,6 +94,15 @@ def hold_out(prompts: list[Prompt], n: int, seed: int) -> tuple[list[Prompt], li
     if len(distinct) < 2:
         raise TrainerError("At least two different prompts are needed: one is held out.")
     return distinct[n_held_out:], distinct[:n_held_out]
+
+
+def model_identity(name: str) -> str:
+    """What a model is, wherever it lies: the hash of its manifest or weights, or its hub id."""
+    folder = Path(name).expanduser()
+    if (folder / MANIFEST).is_file():
+        return file_hash(folder / MANIFEST)
+    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    return "+".join(file_hash(path) for path in weights) or name
 
 
 def run_folder(out: Path) -> Path:

@@ -6,7 +6,7 @@ and a KL penalty rewards it for that. So both sides go through `SamplingRule.log
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -237,63 +237,3 @@ def _chosen(all_logprobs: Tensor, batch: Rollouts) -> Tensor:
     """The log-probabilities [B, T] of what was written, out of those of every token [B, T, V]."""
     chosen = all_logprobs.gather(-1, batch.completion_ids[..., None])[..., 0]  # [B, T, V] -> [B, T]
     return chosen.masked_fill(~batch.mask.bool(), 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One sampled answer."""
-
-    text: str
-    n_tokens: int
-    is_truncated: bool
-    log_prob: float  # nats, of the whole completion under the rule
-
-
-def sample_distinct(
-    policy: Any,
-    tokenizer: Any,
-    prompts: Sequence[Prompt],
-    n: int,
-    *,
-    rule: SamplingRule,
-    max_new_tokens: int,
-    attempts: int = 4,
-    batch_size: int = 128,
-) -> Iterator[tuple[int, list[Completion]]]:
-    """For each chunk of prompts, (prompt's index, up to `n` different, non-empty completions).
-
-    A prompt whose completions are empty or equal is sampled again, `attempts` times in all.
-    """
-    per_chunk = max(1, batch_size // n)
-    for start in range(0, len(prompts), per_chunk):
-        found: list[dict[str, Completion]] = [{} for _ in prompts[start : start + per_chunk]]
-        for _ in range(attempts):
-            wanting = [i for i, texts in enumerate(found) for _ in range(n - len(texts))]
-            if not wanting:
-                break
-            chosen = [prompts[start + i] for i in wanting]
-            batch = rollouts(policy, tokenizer, chosen, rule, max_new_tokens)
-            for i, completion in zip(wanting, _completions(batch, tokenizer), strict=True):
-                if completion.text:
-                    found[i].setdefault(completion.text, completion)
-        for i, texts in enumerate(found):
-            yield start + i, list(texts.values())
-
-
-def _completions(batch: Rollouts, tokenizer: Any) -> list[Completion]:
-    lengths = batch.mask.sum(dim=1).long().tolist()
-    totals = batch.logprobs.sum(dim=1).tolist()
-    finished = batch.is_finished.tolist()
-    return [
-        Completion(text, length, not is_finished, round(total, 4))
-        for text, length, is_finished, total in zip(
-            batch.texts(tokenizer), lengths, finished, totals, strict=True
-        )
-    ]
-
-
-def truncated_rule(
-    rule: SamplingRule, top_k: int | None = None, top_p: float | None = None
-) -> SamplingRule:
-    """The rule with its tail cut, for writing completions rather than for training on them."""
-    return replace(rule, top_k=top_k, top_p=top_p)

@@ -26,7 +26,13 @@ from worker.policy.files import finished_report, publish, read_demonstrations, r
 from worker.policy.sample import Prompt
 from worker.progress import Progress, finite
 from worker.provenance import code_commit, file_hash
-from worker.runtime import Runtime, autocast, seed_everything, stop_requested
+from worker.runtime import (
+    Runtime,
+    autocast,
+    refuse_several_processes,
+    seed_everything,
+    stop_requested,
+)
 
 KIND = "supervised policy"
 _STATE = "state.pt"
@@ -49,6 +55,7 @@ def fine_tune(
     Batches are a function of (seed, epoch), so a killed run that is started again ends with the
     same weights, bit for bit, on one CPU process. Raises TrainerError and Stopped.
     """
+    refuse_several_processes(runtime, "Supervised training")
     started = time.monotonic()
     identity = {"configuration": as_plain(config), "data_hash": file_hash_of(config.demonstrations)}
     finished = finished_report(config.out, KIND, identity)
@@ -176,8 +183,6 @@ def _train(
     progress: Progress,
     identity: dict[str, Any],
 ) -> int:
-    if runtime.world_size > 1:
-        raise TrainerError("Supervised fine-tuning is one process so far; start without torchrun.")
     plan, folder = _plan(len(examples), config), run_folder(config.out)
     optimiser = torch.optim.AdamW(policy.parameters(), config.learning_rate, weight_decay=0.01)
     step = _resume(policy, optimiser, folder, identity, progress)

@@ -26,7 +26,13 @@ from worker.policy.value import ValueModel
 from worker.progress import Progress, finite
 from worker.provenance import code_commit, file_hash
 from worker.reward.score import score
-from worker.runtime import Runtime, autocast, seed_everything, stop_requested
+from worker.runtime import (
+    Runtime,
+    autocast,
+    refuse_several_processes,
+    seed_everything,
+    stop_requested,
+)
 
 KIND = "policy"
 SAMPLES = "evaluation_samples.jsonl"
@@ -43,10 +49,7 @@ class PolicyRun:
 
     def __init__(self, config: PolicyConfig, runtime: Runtime, progress: Progress) -> None:
         config.validate()
-        if runtime.world_size > 1:
-            raise TrainerError(
-                "A policy run works in one process so far. Start it without torchrun."
-            )
+        refuse_several_processes(runtime, "A policy run")
         self.config, self.runtime, self.progress = config, runtime, progress
         self.folder = run_folder(config.out)
         self.prompts, self.held_out = _prompts(config)

@@ -30,10 +30,11 @@ def select(
 ) -> None:
     """Rank pairs by what an answer would teach the reward model's last layer."""
     from worker.reward.data import read_preferences
-    from worker.runtime import end_runtime, start_runtime
+    from worker.runtime import end_runtime, refuse_several_processes, start_runtime
     from worker.select.rank import Ranker
 
     voice, runtime = make_progress(progress), start_runtime(seed, device=device, threads=threads)
+    refuse_several_processes(runtime, "Ranking pairs")
     rows = _read(pairs)
     known = read_preferences(answered) if answered is not None else []
     if len(known) > MOST_ANSWERED:

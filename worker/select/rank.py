@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from worker.checkpoints import read_manifest
-from worker.errors import TrainerError
+from worker.errors import Stopped, TrainerError
 from worker.models import encode_conversation, load_reward_model, load_tokenizer, longest_input
 from worker.progress import Progress
 from worker.reward.data import Preference
 from worker.reward.score import forward
-from worker.runtime import Runtime
+from worker.runtime import Runtime, stop_requested
 from worker.select.design import priorities, rank_open
 
 
@@ -72,6 +72,8 @@ class Ranker:
             for index, row in zip(chunk, rows, strict=True):
                 features[index] = row
             self.progress.advance(start + len(chunk), len(order), "Reading the open pairs")
+            if stop_requested():
+                raise Stopped("Stopped while reading the open pairs; nothing was ranked.")
         return scores, torch.stack(features)
 
     def _read_batch(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
