@@ -8,10 +8,12 @@ from sqlalchemy import Exists, exists, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from app.datasets.queries import count_unfrozen, is_counted
+from app.datasets.queries import count_unfrozen, is_counted, newest_set
 from app.jobs import find_unfinished, live_workers
 from app.loop.steps import STEP_OF
+from app.policy import service as policies
 from app.projects.remaining import count_open_pairs
+from app.reward import service as rewards
 from app.tables.collect import Comparison, Completion, Pair, Prompt
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job, JobKind, JobState
@@ -107,9 +109,9 @@ class Facts:
 
 def read_facts(session: Session, project: Project) -> Facts:
     """The facts of one project, in a dozen indexed reads."""
-    reward = _live_reward(session, project)
-    policy = _live_policy(session, project)
-    latest = _latest_set(session, project)
+    reward = rewards.find_live(session, project)
+    policy = policies.find_live(session, project)
+    latest = newest_set(session, project.id)
     use = _latest_use(session, reward)
     sampled_at = policy.sampled_at if policy else None
     return Facts(
@@ -155,33 +157,8 @@ def _count_comparisons(session: Session, project: Project, since: datetime | Non
     return session.scalars(query).one()
 
 
-def _live_reward(session: Session, project: Project) -> RewardRun | None:
-    return session.scalar(
-        select(RewardRun).where(
-            RewardRun.project_id == project.id,
-            RewardRun.objective == project.objective,
-            RewardRun.is_live,
-        )
-    )
-
-
-def _live_policy(session: Session, project: Project) -> PolicyRun | None:
-    return session.scalar(
-        select(PolicyRun).where(PolicyRun.project_id == project.id, PolicyRun.is_live)
-    )
-
-
 def _numbered_policy(run: PolicyRun | None) -> LivePolicy | None:
     return LivePolicy(run.id, run.number, run.algorithm, run.sampled_at) if run else None
-
-
-def _latest_set(session: Session, project: Project) -> PreferenceSet | None:
-    return session.scalar(
-        select(PreferenceSet)
-        .where(PreferenceSet.project_id == project.id)
-        .order_by(PreferenceSet.number.desc())
-        .limit(1)
-    )
 
 
 def _is_set_trained(session: Session, latest: PreferenceSet | None) -> bool:

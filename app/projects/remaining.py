@@ -73,7 +73,7 @@ def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> 
     row = session.execute(_LEFT, {**who, "look": LOOK, "many": MANY + 1}).one()
     if row.n == 0 and row.n_looked == LOOK:
         return int(bool(session.scalar(_ANY_LEFT, who)))
-    return min(row.n, MANY + 1)
+    return min(int(row.n), MANY + 1)
 
 
 def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
