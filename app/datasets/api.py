@@ -13,6 +13,7 @@ from app.accounts.audit import record_event
 from app.datasets import browse
 from app.datasets.service import freeze, run_import, sweep_imports
 from app.datasets.transfer import export_response
+from app.db import session_scope
 from app.errors import Invalid
 from app.tables.datasets import ImportState
 from app.web.access import StaffAccess
@@ -84,6 +85,8 @@ def post_import(
 
     A refused file is a problem with status 422 that names `line` and `field`.
     """
+    # An import may take minutes: no connection stays open beside its own.
+    session.commit()
     done = run_import(
         access.project.id,
         upload.stream,
@@ -94,15 +97,16 @@ def post_import(
     )
     if done.state is ImportState.FAILED:
         raise Invalid(done.error, field=done.error_field, line=done.error_line)
-    record_event(
-        session,
-        "import.finished",
-        actor_id=access.person.id,
-        project_id=access.project.id,
-        subject=str(done.id),
-        detail={"file": done.file_name, "prompts": done.n_prompts},
-        address=address_of(request),
-    )
+    with session_scope() as late:
+        record_event(
+            late,
+            "import.finished",
+            actor_id=access.person.id,
+            project_id=access.project.id,
+            subject=str(done.id),
+            detail={"file": done.file_name, "prompts": done.n_prompts},
+            address=address_of(request),
+        )
     return ImportOut.model_validate(done)
 
 

@@ -12,10 +12,11 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import BackgroundTasks, Depends, Request, Response
 from sqlalchemy import delete, inspect, select, update
 from sqlalchemy.orm import Session
 
+from app.db import session_scope
 from app.errors import Forbidden, Unauthenticated
 from app.settings import get_settings
 from app.tables.accounts import ApiToken, LoginSession, Person
@@ -85,7 +86,8 @@ def end_session(session: Session, request: Request, response: Response) -> None:
     )
 
 
-def _from_cookie(session: Session, token: str, now: datetime) -> Login | None:
+def _from_cookie(session: Session, token: str, now: datetime) -> tuple[Login, bool] | None:
+    """The login, and whether it is time to note that it was used."""
     row = session.execute(
         select(LoginSession, Person)
         .join(Person, Person.id == LoginSession.person_id)
@@ -96,14 +98,11 @@ def _from_cookie(session: Session, token: str, now: datetime) -> Login | None:
     login, person = row
     if login.expires_at < now or login.last_seen_at < now - IDLE:
         return None
-    if login.last_seen_at < now - TOUCH_EVERY:
-        session.execute(
-            update(LoginSession).where(LoginSession.id == login.id).values(last_seen_at=now)
-        )
-    return Login(person, login.id, login.csrf_token)
+    is_due = login.last_seen_at < now - TOUCH_EVERY
+    return Login(person, login.id, login.csrf_token), is_due
 
 
-def _from_bearer(session: Session, token: str, now: datetime) -> Login | None:
+def _from_bearer(session: Session, token: str, now: datetime) -> tuple[Login, bool] | None:
     row = session.execute(
         select(ApiToken, Person)
         .join(Person, Person.id == ApiToken.person_id)
@@ -117,9 +116,20 @@ def _from_bearer(session: Session, token: str, now: datetime) -> Login | None:
     if row is None:
         return None
     api_token, person = row
-    if api_token.last_used_at is None or api_token.last_used_at < now - TOUCH_EVERY:
-        api_token.last_used_at = now
-    return Login(person, None, "", is_read_only="read" in api_token.scopes)
+    is_due = api_token.last_used_at is None or api_token.last_used_at < now - TOUCH_EVERY
+    return Login(person, None, "", is_read_only="read" in api_token.scopes), is_due
+
+
+def _note_session(token: str, now: datetime) -> None:
+    row = LoginSession.token_hash == hash_token(token)
+    with session_scope() as session:
+        session.execute(update(LoginSession).where(row).values(last_seen_at=now))
+
+
+def _note_token(token: str, now: datetime) -> None:
+    row = ApiToken.token_hash == hash_token(token)
+    with session_scope() as session:
+        session.execute(update(ApiToken).where(row).values(last_used_at=now))
 
 
 def _visitor(person: Person) -> SimpleNamespace:
@@ -127,18 +137,28 @@ def _visitor(person: Person) -> SimpleNamespace:
     return SimpleNamespace(**{c.key: getattr(person, c.key) for c in inspect(Person).columns})
 
 
-def find_login(request: Request, session: SessionDep) -> Login | None:
-    """The login of this request, or None; remembered on the request for templates and handlers."""
+def find_login(request: Request, session: SessionDep, after: BackgroundTasks) -> Login | None:
+    """The login of this request, or None; remembered on the request for templates and handlers.
+
+    Its use is noted after the response, in a transaction of its own: a request that takes minutes
+    would hold the row for as long, and all others of the same login would wait for it.
+    """
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    login = None
+    now = utc_now()
+    found = None
     if scheme.lower() == "bearer" and request.url.path.startswith("/api/"):
-        login = _from_bearer(session, credentials.strip(), utc_now())
-        if login is None:
+        token, note = credentials.strip(), _note_token
+        found = _from_bearer(session, token, now)
+        if found is None:
             raise Unauthenticated("This API token is unknown, expired or revoked.")
-        if login.is_read_only and request.method not in ("GET", "HEAD", "OPTIONS"):
+        if found[0].is_read_only and request.method not in ("GET", "HEAD", "OPTIONS"):
             raise Forbidden("This API token may read only. Make one that may write.")
-    elif token := request.cookies.get(cookie_name()):
-        login = _from_cookie(session, token, utc_now())
+    elif token := request.cookies.get(cookie_name(), ""):
+        note = _note_session
+        found = _from_cookie(session, token, now)
+    login, is_due = found or (None, False)
+    if is_due:
+        after.add_task(note, token, now)
     request.state.login = login
     request.state.visitor = _visitor(login.person) if login else None
     return login

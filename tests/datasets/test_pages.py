@@ -3,15 +3,17 @@
 import gzip
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from app.db import session_scope
 from app.settings import get_settings
 from app.tables.accounts import ApiToken, AuditEvent, Person, Role
 from app.tables.base import utc_now
@@ -233,6 +235,53 @@ def test_a_refused_body_is_a_problem_with_line_and_field(
     assert (problem["line"], problem["field"]) == (2, "completions[1].text")
     assert "is empty" in problem["detail"]
     assert session.scalar(select(Prompt)) is None
+
+
+def test_a_token_that_imports_can_ask_how_far_it_is_and_be_revoked_meanwhile(
+    client: TestClient, session: Session, project: Project, rita: Person, bearer: dict[str, str]
+) -> None:
+    # Nobody may write prompts as long as this holds, so the import stands still.
+    session.execute(text("lock table prompt in exclusive mode"))
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(client.post, f"{API}/imports", content=GOOD, headers=bearer)
+        try:
+            while not (found := _poll(pool, client, bearer)):
+                assert not slow.done()
+            assert found[0]["state"] == "running"
+            with session_scope() as other:
+                other.execute(text("set local lock_timeout = '2s'"))
+                other.execute(update(ApiToken).values(revoked_at=utc_now()))
+                sleeping = "select count(*) from pg_stat_activity where state like 'idle in t%'"
+                here = " and datname = current_database() and pid <> pg_backend_pid()"
+                # This test's own lock, and the import that shows its progress.
+                assert other.scalar(text(sleeping + here)) <= 2
+        finally:
+            session.rollback()
+        assert slow.result(timeout=10).status_code == 201
+
+
+def _poll(
+    pool: ThreadPoolExecutor, client: TestClient, bearer: dict[str, str]
+) -> list[dict[str, str]]:
+    asked = pool.submit(client.get, f"{API}/imports", headers=bearer)
+    try:
+        return asked.result(timeout=5).json()
+    except TimeoutError:
+        pytest.fail("The import keeps its own token from asking.")
+
+
+def test_a_use_is_noted_once_in_a_while(
+    client: TestClient, session: Session, bearer: dict[str, str]
+) -> None:
+    used = select(ApiToken.last_used_at)
+    assert session.scalar(used) is None
+    client.get(f"{API}/imports", headers=bearer)
+    session.rollback()
+    first = session.scalar(used)
+    assert first is not None
+    client.get(f"{API}/imports", headers=bearer)
+    session.rollback()
+    assert session.scalar(used) == first
 
 
 def test_nobody_elses_body_is_taken_and_none_that_is_too_large(
