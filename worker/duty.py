@@ -101,6 +101,7 @@ class Duty:
 
     def _work(self) -> None:
         folder = stages.job_folder(self.job)
+        self._in_database(lambda session: stages.begin(session, self.job))
         argv = self._while_beating(lambda: self._prepare(folder))
         report = self._run_child(argv, folder)
         outcome = self._while_beating(lambda: self.stage.collect(folder, report))
@@ -115,6 +116,8 @@ class Duty:
         """The child's report. Raises TrainerError with the reason when there is none."""
         if self.worker.is_stopping:
             raise _HandedBack
+        # Whoever holds the job by now trains in this folder: Child would kill that trainer.
+        self._ask_leave()
         child = Child(argv, folder, self.worker.wake)
         self._heard = child.heard
         try:
@@ -125,7 +128,7 @@ class Duty:
         finally:
             child.kill()
             child.finish()
-        self._beat()
+        self._ask_leave()
         if status == 0 and child.heard.result is not None:
             return child.heard.result
         if self.worker.is_stopping and not child.heard.error:
@@ -137,6 +140,10 @@ class Duty:
             self._let_end(child)
         elif self._beat() is Orders.CANCEL:
             self._let_end(child)
+            raise _Cancelled
+
+    def _ask_leave(self) -> None:
+        if self._beat() is Orders.CANCEL:
             raise _Cancelled
 
     def _let_end(self, child: Child) -> None:

@@ -25,7 +25,8 @@ def write_once(path: Path, lines: Callable[[], Iterable[str]]) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
+    # A name of its own: a worker that lost this job may still write here.
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     with partial.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(lines())
         stream.flush()

@@ -38,7 +38,8 @@ TRAINER = (sys.executable, "-m", "worker.main")
 class Stage:
     """How one kind of job is done.
 
-    prepare(session, job, folder): write the inputs, mark the run as running; the command line.
+    prepare(session, job, folder): write the inputs; the command line. Reads rows and locks none,
+    because it may take long: `begin` has marked the run as running.
     collect(folder, report): verify what the child left. Touches no database; may take long.
     publish(session, job, folder, outcome): end the job well, with all that follows from it.
     """
@@ -59,6 +60,16 @@ def _run_id(job: Claim) -> Any:
     if job.run_id is None:
         raise TrainerError("This job names no run. It was made by an older version; start it anew.")
     return job.run_id
+
+
+def begin(session: Session, job: Claim) -> None:
+    """Mark the job's run, if it makes one, as running. Raises LostLease."""
+    if job.kind is JobKind.REWARD:
+        rewards.start(session, job)
+    elif job.kind in runs.MAKES_A_RUN:
+        policies.start(session, job)
+    else:
+        jobs.hold(session, job)
 
 
 def fail(session: Session, job: Claim, error: str) -> None:
@@ -88,7 +99,7 @@ def hand_back(session: Session, job: Claim) -> None:
 
 
 def _prepare_reward(session: Session, job: Claim, folder: Path) -> list[str]:
-    run = rewards.start(session, job)
+    run = session.get_one(RewardRun, job.run_id)
     frozen = session.get_one(PreferenceSet, run.preference_set_id)
     # A set of one prompt lies on one side: then the trainer holds out what it can.
     is_split = frozen.n_train > 0 and frozen.n_eval > 0
@@ -105,7 +116,7 @@ def _prepare_reward(session: Session, job: Claim, folder: Path) -> list[str]:
 
 
 def _prepare_sft(session: Session, job: Claim, folder: Path) -> list[str]:
-    run = policies.start(session, job)
+    run = session.get_one(PolicyRun, job.run_id)
     demonstrations = folder / "demonstrations.jsonl"
     write_once(demonstrations, lambda: demonstration_lines(session, run.project_id))
     return [
@@ -116,7 +127,7 @@ def _prepare_sft(session: Session, job: Claim, folder: Path) -> list[str]:
 
 
 def _prepare_policy(session: Session, job: Claim, folder: Path) -> list[str]:
-    run = policies.start(session, job)
+    run = session.get_one(PolicyRun, job.run_id)
     prompts = folder / "prompts.jsonl"
     write_once(prompts, lambda: prompt_lines(session, run.project_id))
     parent = session.get_one(PolicyRun, run.parent_id)

@@ -76,7 +76,8 @@ def request_run(
 
 
 def start(session: Session, job: jobs.Claim) -> PolicyRun:
-    """Mark the run of a claimed job as running."""
+    """Mark the run of a claimed job as running. Raises LostLease."""
+    jobs.hold(session, job)
     run = session.get_one(PolicyRun, job.run_id)
     runs.begin(run)
     session.flush()

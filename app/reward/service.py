@@ -68,7 +68,8 @@ def request_run(
 
 
 def start(session: Session, job: jobs.Claim) -> RewardRun:
-    """Mark the run of a claimed job as running."""
+    """Mark the run of a claimed job as running. Raises LostLease."""
+    jobs.hold(session, job)
     run = session.get_one(RewardRun, job.run_id)
     runs.begin(run)
     session.flush()

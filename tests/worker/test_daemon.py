@@ -7,21 +7,29 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
 from app.jobs import Claim, LostLease
+from app.loop.service import advance
 from app.policy import service as policies
+from app.reward import service as rewards
 from app.reward.service import Outcome
+from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
 from app.tables.runs import PolicyRun, RunMetric, RunState
 from tests.support import make_project
 from tests.worker.workers import (
     FAKE,
+    QUICK,
+    fake_stages,
     make_talking_project,
     make_worker,
     wait_until,
@@ -29,6 +37,8 @@ from tests.worker.workers import (
 )
 from worker.child import Child
 from worker.daemon import run_until_idle
+from worker.duty import Duty
+from worker.stages import Stage
 
 # SFT is the first job of a fresh project; a second turn would go on to sample the new policy.
 
@@ -223,6 +233,74 @@ def test_a_worker_that_slept_through_its_lease_publishes_nothing(session: Sessio
     assert only_run(session).state is RunState.FINISHED
 
 
+def expire_lease(session: Session) -> None:
+    job = only_job(session)
+    job.lease_until = utc_now() - timedelta(seconds=1)
+    session.commit()
+
+
+def test_a_worker_that_slept_before_it_began_leaves_the_finished_run_alone(
+    session: Session,
+) -> None:
+    make_talking_project(session)
+    advance(session)
+    claim = jobs.claim(session, "alice")
+    session.commit()
+    assert claim is not None
+    expire_lease(session)
+    assert make_worker("quick", "bob").turn()
+    before = only_run(session).finished_at
+    Duty(make_worker("quick"), claim, fake_stages("quick")[claim.kind]).do()
+    run = only_run(session)
+    assert (run.state, run.finished_at, run.is_live) == (RunState.FINISHED, before, True)
+    assert len(starts(session)) == 1
+
+
+def test_a_worker_that_slept_while_it_wrote_the_inputs_starts_no_second_trainer(
+    session: Session,
+) -> None:
+    make_talking_project(session)
+
+    def meanwhile() -> None:
+        expire_lease(session)
+        assert make_worker("quick", "bob").turn()
+
+    worker = make_worker("quick", pace=replace(QUICK, heartbeat=60))
+    worker.stages = stages_that("quick", meanwhile)
+    assert worker.turn()
+    assert (only_job(session).worker, only_run(session).state) == ("bob", RunState.FINISHED)
+    assert len(starts(session)) == 1
+
+
+def stages_that(mode: str, meanwhile: Callable[[], None]) -> dict[JobKind, Stage]:
+    """The fake stages, in which something happens while the inputs of SFT are written."""
+
+    def prepare(session: Session, job: Claim, folder: Path) -> list[str]:
+        argv = stage.prepare(session, job, folder)
+        meanwhile()
+        return argv
+
+    stages = fake_stages(mode)
+    stage = stages[JobKind.SFT]
+    return stages | {JobKind.SFT: replace(stage, prepare=prepare)}
+
+
+def test_a_stop_is_heard_while_the_inputs_are_written(session: Session) -> None:
+    make_talking_project(session)
+
+    def stop() -> None:
+        session.execute(text("set lock_timeout = '2s'"))
+        runs.stop(session, only_job(session).id)
+        session.commit()
+
+    worker = make_worker("quick")
+    worker.stages = stages_that("quick", stop)
+    assert worker.turn()
+    assert only_job(session).state is JobState.CANCELLED
+    assert only_run(session).state is RunState.CANCELLED
+    assert not trainer_lock(session).exists()
+
+
 def test_a_lost_claim_can_neither_beat_nor_publish_nor_fail(session: Session) -> None:
     project = make_talking_project(session)
     run = policies.request_run(session, project, policies.Algorithm.SFT)
@@ -231,6 +309,8 @@ def test_a_lost_claim_can_neither_beat_nor_publish_nor_fail(session: Session) ->
     lost = Claim(**{**vars(claim), "token": uuid.uuid4()})
     for act in (
         lambda: jobs.heartbeat(session, lost),
+        lambda: policies.start(session, lost),
+        lambda: rewards.start(session, lost),
         lambda: policies.publish(session, lost, Outcome("x", "y", {})),
         lambda: policies.fail(session, lost, "no"),
     ):
