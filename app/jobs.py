@@ -2,6 +2,7 @@
 
 A claim hands out a token. Every later word about the job must carry it: a worker that lost its
 lease (stopped, swapped out, cut off) finds its token replaced and can neither report nor publish.
+Leases are told by the database's clock alone: the clocks of two workers need not agree.
 """
 
 import uuid
@@ -10,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import DateTime, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,7 @@ from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
 
 LEASE = timedelta(seconds=20)
+NOW = func.clock_timestamp(type_=DateTime(timezone=True))
 # A row that this session read before the lock may have been claimed or ended since.
 FRESH = {"populate_existing": True}
 
@@ -158,7 +160,7 @@ def heartbeat(
 ) -> Orders:
     """Renew the lease and report progress. Raises LostLease; says whether to cancel."""
     row = hold(session, job)
-    row.lease_until = utc_now() + lease
+    row.lease_until = NOW + lease
     row.progress_done, row.progress_total, row.progress_message = done, total, message
     session.flush()
     return Orders.CANCEL if row.cancel_requested_at else Orders.GO_ON
@@ -216,7 +218,7 @@ def sweep(session: Session) -> list[Job]:
     """
     silent = session.scalars(
         select(Job)
-        .where(Job.state == JobState.RUNNING, Job.lease_until < utc_now())
+        .where(Job.state == JobState.RUNNING, Job.lease_until < NOW)
         .with_for_update(skip_locked=True)
         .execution_options(**FRESH)
     ).all()
@@ -244,7 +246,7 @@ def see_worker(session: Session, name: str, device: str) -> None:
     seen = session.execute(
         update(WorkerProcess)
         .where(WorkerProcess.name == name)
-        .values(device=device, last_seen_at=utc_now())
+        .values(device=device, last_seen_at=NOW)
         .returning(WorkerProcess.name)
     ).one_or_none()
     if seen is None:
@@ -258,7 +260,7 @@ def live_workers(
     return list(
         session.scalars(
             select(WorkerProcess)
-            .where(WorkerProcess.last_seen_at > utc_now() - within)
+            .where(WorkerProcess.last_seen_at > NOW - within)
             .order_by(WorkerProcess.name)
         )
     )

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
@@ -134,7 +134,8 @@ def make_live(session: Session, run: PolicyRun, *, by: uuid.UUID | None = None) 
 
 def mark_sampled(session: Session, run: PolicyRun) -> None:
     """Fresh completions of this run have become pairs."""
-    run.sampled_at = utc_now()
+    # Compared with the times of answers, which are the database's too.
+    run.sampled_at = func.clock_timestamp()
     session.flush()
 
 

@@ -13,6 +13,7 @@ from app import jobs
 from app.db import session_scope
 from app.errors import Conflict
 from app.jobs import Claim, LostLease, Orders
+from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState
 from tests.support import make_project
 
@@ -77,6 +78,27 @@ def test_a_job_taken_back_is_lost_to_the_first_worker(session: Session) -> None:
     jobs.finish(session, second)
     with pytest.raises(LostLease):
         jobs.finish(session, second)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_worker_whose_clock_is_wrong_holds_its_job_and_takes_no_other(
+    session: Session, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    project = make_project(session)
+    jobs.enqueue(session, project.id, JobKind.REWARD)
+    held = claim(session)
+    monkeypatch.setattr(jobs, "utc_now", lambda: utc_now() + timedelta(hours=hours))
+    assert jobs.sweep(session) == []
+    assert jobs.heartbeat(session, held) is Orders.GO_ON
+    jobs.see_worker(session, "alice", "CPU")
+    jobs.see_worker(session, "alice", "CPU")
+    monkeypatch.undo()
+    lease = session.get_one(Job, held.id).lease_until
+    assert lease is not None
+    assert abs(lease - utc_now() - jobs.LEASE) < timedelta(seconds=10)
+    assert len(jobs.live_workers(session)) == 1
+    assert jobs.sweep(session) == []
+    jobs.finish(session, held)
 
 
 def test_a_stop_reaches_the_worker_with_its_next_heartbeat(session: Session) -> None:
