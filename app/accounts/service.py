@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable
 
 from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
@@ -49,10 +50,7 @@ def create_person(
 ) -> Person:
     """A new person. Raises Invalid for a bad e-mail, name or password, Conflict for a known one."""
     email, name = _clean_email(email), _clean_name(name)
-    # Two invitations of one address at once: the second one waits here and is then told.
-    session.execute(
-        text("select pg_advisory_xact_lock(hashtextextended(:key, 7))"), {"key": email.lower()}
-    )
+    _hold_address(session, email)
     if find_person(session, email) is not None:
         raise Conflict("Someone with this e-mail address is here already.", field="email")
     person = Person(email=email, name=name, is_owner=is_owner, is_simulated=is_simulated)
@@ -67,6 +65,7 @@ def create_person(
 def change_person(session: Session, person: Person, *, name: str, email: str) -> Person:
     """Raises Invalid or Conflict, with the field's name."""
     email, name = _clean_email(email), _clean_name(name)
+    _hold_address(session, email)
     other = find_person(session, email)
     if other is not None and other.id != person.id:
         raise Conflict("Someone else uses this e-mail address.", field="email")
@@ -127,14 +126,19 @@ def grant_role(
     session: Session, *, project_id: uuid.UUID, person: Person, role: Role, by: uuid.UUID | None
 ) -> Membership:
     """Give `person` a role in the project; one that they hold already stays as it is."""
+    given: Membership | None = session.scalar(
+        insert(Membership)
+        .values(project_id=project_id, person_id=person.id, role=role)
+        .on_conflict_do_nothing()
+        .returning(Membership)
+    )
+    if given is not None:
+        _record(session, "role.granted", project_id, person, by, role=role.value)
+        return given
     held = _membership(session, project_id, person.id, role)
-    if held is not None:
-        return held
-    membership = Membership(project_id=project_id, person_id=person.id, role=role)
-    session.add(membership)
-    session.flush()
-    _record(session, "role.granted", project_id, person, by, role=role.value)
-    return membership
+    if held is None:
+        raise Conflict("Someone else changed this person's roles at this moment. Try again.")
+    return held
 
 
 def revoke_role(
@@ -146,9 +150,9 @@ def revoke_role(
         return
     if role is Role.ADMIN and not by.is_owner:
         _keep_an_admin(session, project_id, person)
-    session.delete(held)
-    session.flush()
-    _record(session, "role.revoked", project_id, person, by.id, role=role.value)
+    taken = delete(Membership).where(Membership.id == held.id).returning(Membership.id)
+    if session.scalar(taken) is not None:
+        _record(session, "role.revoked", project_id, person, by.id, role=role.value)
 
 
 def set_roles(
@@ -212,6 +216,13 @@ def end_other_logins(session: Session, person: Person, keep: uuid.UUID | None) -
     if keep is not None:
         others = others.where(LoginSession.id != keep)
     session.execute(others)
+
+
+def _hold_address(session: Session, email: str) -> None:
+    """Two who take one address at once: the second one waits here and is then told."""
+    session.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:key, 7))"), {"key": email.lower()}
+    )
 
 
 def _clean_email(email: str) -> str:

@@ -1,6 +1,10 @@
 """Accounts, roles, tokens and the trail."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from threading import Barrier
 
 import pytest
 from sqlalchemy import select, text, update
@@ -9,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
 from app.accounts.passwords import hash_password
-from app.accounts.service import grant_role, revoke_role
-from app.errors import Conflict
-from app.tables.accounts import ApiToken, LoginSession, Membership, Person, Role
+from app.accounts.service import change_person, grant_role, remove_member, revoke_role
+from app.db import session_scope
+from app.errors import Conflict, DomainError
+from app.tables.accounts import ApiToken, AuditEvent, LoginSession, Membership, Person, Role
 from tests.support import Browsing, join, log_in, make_person, make_project
 
 PASSWORD = "four calm grey geese"
@@ -174,6 +179,77 @@ def test_two_people_never_share_an_address(browsing: Browsing, session: Session)
     assert response.status_code == 409
     assert "Someone else uses this e-mail address." in response.text
     assert 'value="BOB@example.org"' in response.text
+
+
+def at_once(*deeds: Callable[[Session], object]) -> list[object]:
+    """Do each in a transaction of its own, all begun before any ends; what each gave or raised."""
+    together = Barrier(len(deeds))
+
+    def one(deed: Callable[[Session], object]) -> object:
+        try:
+            with session_scope() as own:
+                own.execute(text("select 1"))
+                together.wait(timeout=10)
+                done = deed(own)
+                # Long enough for the other to come to the same place.
+                own.execute(text("select pg_sleep(0.2)"))
+                return done
+        except DomainError as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return list(pool.map(one, deeds))
+
+
+def test_two_who_take_one_address_at_once_are_one_change_and_one_refusal(session: Session) -> None:
+    people = [make_person(session, "alice"), make_person(session, "bob")]
+    session.commit()
+    taken = at_once(
+        *(
+            lambda own, id_=person.id: change_person(
+                own, own.get_one(Person, id_), name="Eve", email="eve@example.org"
+            )
+            for person in people
+        )
+    )
+    assert sorted(type(one).__name__ for one in taken) == ["Conflict", "Person"]
+
+
+def test_a_member_who_is_added_twice_at_once_is_a_member_once(session: Session) -> None:
+    alice, project = make_person(session), make_project(session)
+    session.commit()
+    grant = partial(
+        grant_role, project_id=project.id, person=alice, role=Role.ANNOTATOR, by=alice.id
+    )
+    first, second = at_once(grant, grant)
+    assert isinstance(first, Membership)
+    assert isinstance(second, Membership)
+    assert first.id == second.id
+    events = select(AuditEvent.action).where(AuditEvent.action == "role.granted")
+    assert len(session.scalars(events).all()) == 1
+
+
+def test_a_member_who_is_removed_twice_at_once_is_gone_without_a_word(session: Session) -> None:
+    alice, project = make_person(session), make_project(session)
+    join(session, project, alice, Role.ANNOTATOR)
+    session.commit()
+    remove = partial(remove_member, project_id=project.id, person=alice, by=alice)
+    assert at_once(remove, remove) == [None, None]
+    assert roles_of(session, alice) == set()
+    events = select(AuditEvent.action).where(AuditEvent.action == "role.revoked")
+    assert len(session.scalars(events).all()) == 1
+
+
+def test_an_invitation_into_a_project_that_is_gone_is_refused_and_invites_nobody(
+    browsing: Browsing, session: Session
+) -> None:
+    browsing.sign_in(make_person(session, "olga", is_owner=True))
+    form = {"name": "Ada", "email": "ada@example.org", "project": "gone", "roles": "annotator"}
+    refused = browsing.post("/people", form)
+    assert refused.status_code == 422
+    assert "There is no such project any more." in refused.text
+    assert 'value="ada@example.org"' in refused.text
+    assert session.scalars(select(Person.name)).all() == ["olga"]
 
 
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(

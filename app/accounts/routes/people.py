@@ -74,6 +74,9 @@ def invite_someone(
     request: Request, session: SessionDep, owner: OwnerDep, form: Annotated[InviteForm, Form()]
 ) -> Response:
     project = session.scalar(select(Project).where(Project.slug == form.project))
+    if form.project and project is None:
+        gone = Invalid("There is no such project any more. Choose another.", field="project")
+        return _page(request, session, form, gone)
     try:
         with session.begin_nested():
             person, path = invite(
