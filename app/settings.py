@@ -3,8 +3,10 @@
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import Invalid
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -45,4 +47,13 @@ class Settings(BaseSettings):
 
 @lru_cache
 def get_settings() -> Settings:
-    return Settings()
+    """The settings of this process. Raises Invalid, which names each variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{one['loc'][0]}={one['input']} ({one['msg']})" for one in error.errors()
+        )
+        raise Invalid(
+            f"The environment holds a setting that cannot be used: {wrong}. Correct or unset it."
+        ) from error
