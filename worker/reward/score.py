@@ -1,14 +1,18 @@
 """Scores of conversations, as reward models give them and everyone else reads them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from worker.checkpoints import read_manifest
+from worker.errors import TrainerError
 from worker.models import Message, encode_conversation, longest_input
 from worker.runtime import Runtime, autocast
 
+USUAL_LENGTH = 1024  # tokens, where a model does not say what it was trained with
 _FEWEST_TOGETHER = 8
 _WORTH_SPARING = 0.2
 
@@ -20,7 +24,7 @@ def score(
     batch_size: int,
     runtime: Runtime,
     *,
-    max_length: int = 1024,
+    max_length: int = USUAL_LENGTH,
 ) -> list[float]:
     """The score of each conversation (prompt and completion), in the order given.
 
@@ -29,6 +33,14 @@ def score(
     limit = longest_input(model, max_length)
     sequences = [encode_conversation(tokenizer, one, limit)[0] for one in conversations]
     return score_sequences(model, sequences, batch_size, runtime).tolist()
+
+
+def trained_length(folder: str) -> int:
+    """The tokens of a conversation that a reward model was trained to read, by its manifest."""
+    try:
+        return int(read_manifest(Path(folder).expanduser())["configuration"]["max_length"])
+    except (TrainerError, KeyError, TypeError, ValueError):
+        return USUAL_LENGTH
 
 
 def score_sequences(

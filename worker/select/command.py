@@ -22,7 +22,9 @@ def select(
     answered: Annotated[
         Path | None, typer.Option(help="The comparisons that the reward model learnt from.")
     ] = None,
-    max_length: Annotated[int, typer.Option(min=8)] = 1024,
+    max_length: Annotated[
+        int | None, typer.Option(min=8, help="Tokens; by default what the model was trained with.")
+    ] = None,
     seed: int = 0,
     progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
@@ -30,6 +32,7 @@ def select(
 ) -> None:
     """Rank pairs by what an answer would teach the reward model's last layer."""
     from worker.reward.data import read_preferences
+    from worker.reward.score import trained_length
     from worker.runtime import end_runtime, refuse_several_processes, start_runtime
     from worker.select.rank import Ranker
 
@@ -42,7 +45,8 @@ def select(
     ranked: list[dict[str, Any]] = []
     report: dict[str, Any] = {"n_pairs": len(rows), "n_answered": len(known)}
     if rows:
-        ranker = Ranker(reward_model, runtime, max_length, BATCH, voice)
+        length = max_length or trained_length(reward_model)
+        ranker = Ranker(reward_model, runtime, length, BATCH, voice)
         ranked, report["precision"] = ranker.rank(rows, known)
     _write(out, ranked)
     voice.result(report)
