@@ -1,11 +1,14 @@
 """Policy runs and supervised runs from files to folders, killed and broken on purpose."""
 
 import json
+import math
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +25,7 @@ from worker.policy.config import SupervisedConfig
 from worker.policy.sample import SamplingRule, pad_left
 from worker.policy.sft import fine_tune
 from worker.policy.stage import PolicyRun, optimise
+from worker.reward.score import trained_length
 
 
 def weights(folder):
@@ -165,11 +169,59 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(tmp_path):
     assert not config.out.exists()
 
 
+def test_a_stopped_run_goes_on_where_its_folder_was_moved_to_but_not_with_another_reference(
+    tmp_path,
+):
+    config = world(tmp_path / "old")
+    run = PolicyRun(config, runtime(), silent())
+    run.start()
+    run.advance()
+    run.save()
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = replace(world(tmp_path / "new"), steps=config.steps)
+    again = PolicyRun(moved, runtime(), silent())
+    again.start()
+    assert again.step == 1
+    other = tmp_path / "reference"
+    shutil.copytree(moved.reference, other)
+    (other / "manifest.json").write_text("{}")
+    with pytest.raises(TrainerError, match="other data"):
+        PolicyRun(replace(moved, reference=str(other)), runtime(), silent()).start()
+
+
+def test_the_prompts_of_an_epoch_are_shuffled_once(tmp_path, monkeypatch):
+    run = PolicyRun(world(tmp_path), runtime(), silent())
+    monkeypatch.setattr(run, "prompts", [[{"role": "user", "content": str(i)}] for i in range(40)])
+    drawn = []
+    for run.step in range(5):
+        drawn += [prompt[0]["content"] for prompt in run.batch_prompts()]
+    assert len(set(drawn[:40])) == len(set(drawn[40:])) == 40
+    assert drawn[:40] != drawn[40:]
+    assert run._order(1) is run._order(1)
+
+
+def test_a_reward_model_reads_as_many_tokens_as_it_was_trained_with(tmp_path):
+    config = world(tmp_path)
+    assert trained_length(config.reward_model) == 1024
+    manifest = Path(config.reward_model) / "manifest.json"
+    told = {**json.loads(manifest.read_text()), "configuration": {"max_length": 8}}
+    manifest.write_text(json.dumps(told))
+    scores = PolicyRun(config, runtime(), silent()).raw_scores
+    prompt = [{"role": "user", "content": "describe the harbour " * 5}]
+    other = [{"role": "user", "content": "say something " * 5}]
+    one, two = scores([prompt, other], ["in spring " * 8] * 2)
+    assert float(one) == float(two)
+
+
 def test_settings_that_cannot_work_are_refused_with_a_sentence(tmp_path):
     config = world(tmp_path)
     for wrong, words in [
         ({"algorithm": "ilql"}, "no algorithm"),
         ({"kl_coef": -0.1}, "cannot be negative"),
+        ({"kl_coef": math.nan}, "cannot be negative"),
+        ({"kl_target": 0.0}, "above 0: .* KL target"),
+        ({"value_learning_rate": -1.0}, "above 0: .*value learning rate"),
+        ({"evaluate_every": 0}, "at least 1: .*evaluate every"),
         ({"algorithm": "rloo", "group_size": 5}, "divides the batch size"),
     ]:
         with pytest.raises(TrainerError, match=words):

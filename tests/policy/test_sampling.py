@@ -147,7 +147,7 @@ def test_the_sample_command_writes_lines_and_says_what_it_dropped(tiny, tmp_path
 
 
 def test_completions_of_a_stopped_run_are_those_of_one_that_was_not(tiny, tmp_path, monkeypatch):
-    lines = write_lines(tmp_path / "p.jsonl", ({"prompt": f"Now, describe {i}."} for i in range(7)))
+    lines = write_lines(tmp_path / "p.jsonl", ({"prompt": f"Now,\u2028 {i}."} for i in range(7)))
     config = WritingConfig(
         tiny[0].config.name_or_path, lines, tmp_path / "whole", max_new_tokens=6, batch_size=4
     )

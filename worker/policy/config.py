@@ -1,12 +1,24 @@
 """What a policy run and a supervised run can be told."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from worker.errors import TrainerError
 
+_PLACES = {
+    *("out", "prompts", "evaluation_prompts", "demonstrations"),
+    *("policy", "reference", "reward_model", "base_model"),
+}
 ALGORITHMS = ("ppo", "rloo", "grpo")
+
+_COUNTS = (
+    *("steps", "batch_size", "epochs", "minibatches", "max_new_tokens", "max_prompt_tokens"),
+    *("evaluate_every", "n_evaluation_prompts", "samples_per_evaluation_prompt"),
+    "checkpoint_every",
+)
+_ABOVE_ZERO = ("learning_rate", "value_learning_rate", "temperature", "kl_budget")
 
 
 @dataclass(frozen=True)
@@ -51,18 +63,29 @@ class PolicyConfig:
             raise TrainerError(
                 f"There is no algorithm “{self.algorithm}”. Use {', '.join(ALGORITHMS)}."
             )
-        if min(self.steps, self.batch_size, self.epochs, self.minibatches) < 1:
-            raise TrainerError("Steps, batch size, epochs and minibatches must be at least 1.")
-        if self.kl_coef < 0 or self.learning_rate <= 0 or self.temperature <= 0:
+        if min(getattr(self, name) for name in _COUNTS) < 1:
+            raise TrainerError(f"These must be at least 1: {_in_words(_COUNTS)}.")
+        if not (self.kl_coef >= 0 and self.missing_eos_penalty >= 0):
             raise TrainerError(
-                "The KL coefficient cannot be negative; learning rate and temperature must be "
-                "above 0."
+                "The KL coefficient and the missing end's penalty cannot be negative."
+            )
+        rates = [getattr(self, name) for name in _ABOVE_ZERO]
+        if self.kl_target is not None:
+            rates.append(self.kl_target)
+        if not all(0 < rate < math.inf for rate in rates):
+            raise TrainerError(
+                f"These must be above 0: {_in_words(_ABOVE_ZERO)}, and the KL target where there "
+                "is one."
             )
         if self.algorithm != "ppo" and (self.group_size < 2 or self.batch_size % self.group_size):
             raise TrainerError(
                 f"{self.algorithm} compares completions of one prompt: use a group size of at "
                 "least 2 that divides the batch size."
             )
+
+
+def _in_words(names: tuple[str, ...]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,14 @@ class SupervisedConfig:
     held_out: float = 0.05
     seed: int = 0
     checkpoint_every: int = 100
+
+
+def without_places(config: Any) -> dict[str, Any]:
+    """A configuration less what names a file or a model: hashes say what those are.
+
+    So a run whose folder was moved is still the same run.
+    """
+    return {name: value for name, value in as_plain(config).items() if name not in _PLACES}
 
 
 def as_plain(config: Any) -> dict[str, Any]:

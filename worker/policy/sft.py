@@ -18,11 +18,18 @@ from worker.models import (
     encode_completion,
     load_policy,
     load_tokenizer,
+    longest_input,
     render_prompt,
     resolve_base_model,
 )
-from worker.policy.config import SupervisedConfig, as_plain
-from worker.policy.files import finished_report, publish, read_demonstrations, run_folder
+from worker.policy.config import SupervisedConfig, as_plain, without_places
+from worker.policy.files import (
+    finished_report,
+    model_identity,
+    publish,
+    read_demonstrations,
+    run_folder,
+)
 from worker.policy.sample import Prompt
 from worker.progress import Progress, finite
 from worker.provenance import code_commit, file_hash
@@ -57,7 +64,11 @@ def fine_tune(
     """
     refuse_several_processes(runtime, "Supervised training")
     started = time.monotonic()
-    identity = {"configuration": as_plain(config), "data_hash": file_hash_of(config.demonstrations)}
+    data_hash = file_hash_of(config.demonstrations)
+    identity = {
+        "configuration": without_places(config),
+        "data_hash": f"{data_hash}+{model_identity(config.base_model)}",
+    }
     finished = finished_report(config.out, KIND, identity)
     if finished is not None:
         progress.note("This run is finished already; its report is given again.")
@@ -67,7 +78,8 @@ def fine_tune(
     texts = [text for prompt, answer in rows for text in (_text(prompt), answer)]
     name = resolve_base_model(config.base_model, texts, models_folder, seed=config.seed)
     tokenizer, policy = load_tokenizer(name), load_policy(name, runtime).eval()
-    training, held_out = _split(_encode(rows, tokenizer, config.max_length), config)
+    max_length = longest_input(policy, config.max_length)
+    training, held_out = _split(_encode(rows, tokenizer, max_length), config)
     before = held_out_loss(policy, held_out, runtime)
     n_steps = _train(
         policy, training, config, runtime=runtime, progress=progress, identity=identity
@@ -79,7 +91,8 @@ def fine_tune(
         "n_held_out": len(held_out),
         "n_steps": n_steps,
         "seconds": time.monotonic() - started,
-        **identity,
+        "data_hash": data_hash,
+        "configuration": as_plain(config),
         "code_commit": code_commit(),
     }
     report = finite(report)

@@ -16,16 +16,23 @@ from worker.checkpoints import newest_checkpoint, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.models import load_policy, load_reward_model, load_tokenizer, prompt_room
 from worker.policy.alarms import Watch
-from worker.policy.config import PolicyConfig, as_plain
+from worker.policy.config import PolicyConfig, as_plain, without_places
 from worker.policy.evaluate import Evaluation, evaluate
-from worker.policy.files import finished_report, hold_out, publish, read_prompts, run_folder
+from worker.policy.files import (
+    finished_report,
+    hold_out,
+    model_identity,
+    publish,
+    read_prompts,
+    run_folder,
+)
 from worker.policy.objective import AdaptiveKL, FixedKL
 from worker.policy.ppo import Learner, Scores, collect, update
 from worker.policy.sample import Prompt, count_cut, rollouts, training_rule
 from worker.policy.value import ValueModel
 from worker.progress import Progress, finite
 from worker.provenance import code_commit, file_hash
-from worker.reward.score import score
+from worker.reward.score import score, trained_length
 from worker.runtime import (
     Runtime,
     autocast,
@@ -53,12 +60,16 @@ class PolicyRun:
         self.config, self.runtime, self.progress = config, runtime, progress
         self.folder = run_folder(config.out)
         self.prompts, self.held_out = _prompts(config)
-        self.identity = {"configuration": as_plain(config), "data_hash": _data_hash(config)}
+        self.identity = {
+            "configuration": without_places(config),
+            "data_hash": _data_hash(config),
+        }
         self.learner, self.raw_scores = _learner(config, runtime)
         limit = 1e-3 if runtime.dtype == torch.float32 else 0.05
         self.watch = Watch(config.kl_budget, limit)
         self.scale: tuple[float, float] = (0.0, 1.0)  # mean and deviation of raw scores
         self.step = 0
+        self._shuffled: tuple[int, list[int]] | None = None  # an epoch and its order
         self.evaluations: list[dict[str, Any]] = []
         self.learner.scores = self._normalised
 
@@ -102,10 +113,17 @@ class PolicyRun:
         chosen = []
         for position in range(self.step * n, self.step * n + n):
             epoch, index = divmod(position, len(self.prompts))
-            order = list(range(len(self.prompts)))
-            random.Random(f"{config.seed} {epoch}").shuffle(order)  # noqa: S311 (must be seeded)
-            chosen += [self.prompts[order[index]]] * repeat
+            chosen += [self.prompts[self._order(epoch)[index]]] * repeat
         return chosen
+
+    def _order(self, epoch: int) -> list[int]:
+        """The order of the prompts in an epoch; shuffled once, because the list may be long."""
+        if self._shuffled is None or self._shuffled[0] != epoch:
+            order = list(range(len(self.prompts)))
+            stream = random.Random(f"{self.config.seed} {epoch}")  # noqa: S311 (must be seeded)
+            stream.shuffle(order)
+            self._shuffled = (epoch, order)
+        return self._shuffled[1]
 
     def advance(self) -> dict[str, float]:
         """One step: sample, score, update."""
@@ -243,9 +261,9 @@ def _prompts(config: PolicyConfig) -> tuple[list[Prompt], list[Prompt]]:
 
 
 def _data_hash(config: PolicyConfig) -> str:
-    paths = [config.prompts, config.evaluation_prompts]
-    weights = [Path(name) / "manifest.json" for name in (config.policy, config.reward_model)]
-    return "+".join(file_hash(path) for path in [*paths, *weights] if path and path.is_file())
+    files = [file_hash(path) for path in (config.prompts, config.evaluation_prompts) if path]
+    models = (config.policy, config.reference, config.reward_model)
+    return "+".join([*files, *map(model_identity, models)])
 
 
 def _learner(config: PolicyConfig, runtime: Runtime) -> tuple[Learner, Scores]:
@@ -257,6 +275,7 @@ def _learner(config: PolicyConfig, runtime: Runtime) -> tuple[Learner, Scores]:
     reward_tokenizer = load_tokenizer(config.reward_model)
     reward_model = load_reward_model(config.reward_model, runtime, reward_tokenizer).eval()
     reward_model.requires_grad_(False)
+    length = trained_length(config.reward_model)
     # A second copy, because the value model's backbone is trained and the reward model's is not.
     value = ValueModel(load_reward_model(config.reward_model, runtime, reward_tokenizer), policy)
     value.requires_grad_(True)
@@ -266,7 +285,10 @@ def _learner(config: PolicyConfig, runtime: Runtime) -> tuple[Learner, Scores]:
             [*prompt, {"role": "assistant", "content": text}]
             for prompt, text in zip(prompts, texts, strict=True)
         ]
-        return torch.tensor(score(reward_model, reward_tokenizer, conversations, 128, runtime))
+        found = score(
+            reward_model, reward_tokenizer, conversations, 128, runtime, max_length=length
+        )
+        return torch.tensor(found)  # [B]
 
     rule = training_rule(policy, tokenizer, config.temperature)
     learner = Learner(
@@ -303,7 +325,7 @@ def _append(path: Path, step: int, found: Evaluation) -> None:
 def _keep_until(path: Path, step: int) -> None:
     """Drop the samples of steps that will be done again, and a line that a kill tore."""
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []:
         try:
             is_kept = json.loads(line)["step"] <= step
         except ValueError:

@@ -146,9 +146,9 @@ def _chunks(
 def _keep_whole_chunks(partial: Path, chunk: int, n_rows: int) -> tuple[int, int]:
     """How many lines and completions are there; what a kill left of a chunk is cut off."""
     text = partial.read_text("utf-8") if partial.is_file() else ""
-    lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    *lines, _torn = text.split("\n")
     n = n_rows if len(lines) == n_rows else len(lines) // chunk * chunk
-    partial.write_text("".join(lines[:n]), "utf-8")
+    partial.write_text("".join(f"{line}\n" for line in lines[:n]), "utf-8")
     return n, sum(len(json.loads(line)["completions"]) for line in lines[:n])
 
 
