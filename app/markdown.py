@@ -25,8 +25,13 @@ from pygments.util import ClassNotFound
 
 RENDERER = 1
 
+# Some lexers take time that grows with the square of the text; a longer block stays plain.
+MAX_HIGHLIGHTED = 2_000
+
 # Characters that reorder or hide what follows them: shown as their code point, never obeyed.
-INVISIBLE = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\u200b\u2060\ufeff\u00ad]")
+INVISIBLE = re.compile(
+    "([\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\u200b\u2060\ufeff\u00ad])\\1*"
+)
 
 TAGS = {
     *("a", "b", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5"),
@@ -59,7 +64,10 @@ def _highlight(code: str, language: str, _attributes: str) -> str:
         lexer = get_lexer_by_name(language, stripnl=False) if language else None
     except ClassNotFound:
         lexer = None
-    body = highlight(code, lexer, HtmlFormatter(nowrap=True)) if lexer else escape(code)
+    is_short = len(code) <= MAX_HIGHLIGHTED
+    body = (
+        highlight(code, lexer, HtmlFormatter(nowrap=True)) if lexer and is_short else escape(code)
+    )
     return f'<pre class="code" tabindex="0"><code>{body}</code></pre>'
 
 
@@ -95,9 +103,12 @@ def _parser() -> MarkdownIt:
 
 
 def _show_invisible(html: str) -> str:
-    return INVISIBLE.sub(
-        lambda match: f'<span class="invisible">U+{ord(match[0]):04X}</span>', html
-    )
+    return INVISIBLE.sub(_code_point, html)
+
+
+def _code_point(match: re.Match[str]) -> str:
+    repeated = f" ×{len(match[0])}" if len(match[0]) > 1 else ""
+    return f'<span class="invisible">U+{ord(match[1]):04X}{repeated}</span>'
 
 
 def render_markdown(text: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup
@@ -64,6 +65,7 @@ def _sample(row: dict[str, Any]) -> Sample:
     return Sample(row["step"], _html(row["completion"]), row.get("score"), row.get("kl"))
 
 
+@lru_cache(maxsize=512)  # a live page shows the same samples every two seconds
 def _html(text: str) -> Markup:
     # The renderer sanitises: what comes out of it is safe and everything else is not.
     return Markup(render_markdown(text[:MOST_LETTERS]))  # noqa: S704

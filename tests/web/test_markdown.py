@@ -1,6 +1,7 @@
 """What a hostile completion may not do to the page that shows it."""
 
 import re
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,32 @@ def test_characters_that_reorder_text_are_shown_and_not_obeyed() -> None:
     html = render_markdown("safe \u202edoog\u202c")
     assert "\u202e" not in html
     assert "U+202E" in html
+
+
+def test_a_run_of_invisible_characters_is_shown_once_with_its_length() -> None:
+    html = render_markdown("a" + "\u200b" * 1000 + "b")
+    assert html.count("U+200B") == 1
+    assert "×1000" in html
+
+
+HOSTILE = {
+    "words in a Java fence": "```java\n" + "word " * 4_000 + "\n```",
+    "words in fences": ("```java\n" + "word " * 300 + "\n```\n") * 13,
+    "openings of pictures": "![" * 10_000,
+    "openings of links": "[" * 20_000,
+    "emphasis": "**a *a " * 2_900,
+    "backticks": "".join("`" * (i % 50 + 1) + "a" for i in range(760)),
+    "quotations": ("> " * 15 + "a\n") * 600,
+    "a long table": "|a|b|\n|-|-|\n" + "|1|2|\n" * 3_300,
+    "a wide table": "|" + "a|" * 2000 + "\n|" + "-|" * 2000 + "\n" + "|a|\n" * 3_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_of_twenty_thousand_characters_holds_a_server_up(name: str) -> None:
+    began = process_time()
+    render_markdown(HOSTILE[name][:20_000])
+    assert process_time() - began < 2
 
 
 def test_right_to_left_text_finds_its_own_direction() -> None:
