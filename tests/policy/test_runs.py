@@ -156,9 +156,9 @@ def test_a_negative_estimate_within_its_noise_raises_nothing_and_a_large_one_nam
     watch = Watch(kl_budget=20.0, gap_limit=1e-3)
     assert watch.observe(1, torch.tensor([0.5, -0.6, 0.3, -0.4]), 0.0) == []
     assert watch.observe(2, torch.zeros(4) - 1e-6, 0.0) == []
-    (sentence,) = watch.observe(3, torch.full((4,), 25.0), 0.0)
+    (sentence,) = watch.observe_distance(3, 25.0)
     assert "25.0 nats" in sentence
-    assert watch.observe(4, torch.full((4,), 26.0), 0.0) == []
+    assert watch.observe_distance(4, 26.0) == []
     assert watch.is_trustworthy
 
 

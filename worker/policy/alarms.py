@@ -45,15 +45,22 @@ class Watch:
                 f"The sampler's log-probabilities differ from the trainer's by {sampler_gap:.4f} "
                 f"nats a token, more than {self.gap_limit}: they do not describe one policy.",
             )
-        if mean > self.kl_budget:
-            new += self._raise(
-                step,
-                "kl_budget",
-                f"The policy is {mean:.1f} nats from the reference, beyond the budget of "
-                f"{self.kl_budget:g}: the reward model judges what people have not compared. Its "
-                "score may no longer mean what people prefer.",
-            )
         return new
+
+    def observe_distance(self, step: int, kl: float) -> list[str]:
+        """Look at one evaluation: mean KL of held-out completions, in nats.
+
+        Not at single steps, because the first ones of a run can leap out and come back.
+        """
+        if kl <= self.kl_budget:
+            return []
+        return self._raise(
+            step,
+            "kl_budget",
+            f"The policy is {kl:.1f} nats from the reference, beyond the budget of "
+            f"{self.kl_budget:g}: the reward model judges what people have not compared. Its "
+            "score may no longer mean what people prefer.",
+        )
 
     def _raise(self, step: int, kind: str, message: str) -> list[str]:
         if any(alarm["kind"] == kind for alarm in self.alarms):

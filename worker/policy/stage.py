@@ -148,6 +148,8 @@ class PolicyRun:
             found = evaluate(self.learner, self.held_out, self.raw_scores)
         self.evaluations.append({"step": self.step, **found.summary()})
         _append(self.folder / SAMPLES, self.step, found)
+        for sentence in self.watch.observe_distance(self.step, found.summary()["kl"]):
+            self.progress.note(sentence)
 
     def save(self) -> None:
         """Write a checkpoint of everything that a later step depends on."""
