@@ -40,7 +40,8 @@ def create_app() -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
     if hosts := get_settings().trusted_hosts:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts.split(","))
+        names = [name.strip() for name in hosts.split(",")]
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.api_route("/healthz", methods=["GET", "HEAD"], include_in_schema=False)

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     database_url: str = Field(default="", alias="DATABASE_URL")
     is_https: bool = Field(default=False, alias="PREFLOOP_HTTPS")
     trusted_hosts: str = Field(default="", alias="PREFLOOP_TRUSTED_HOSTS")
+    # Addresses and networks of proxies, with commas between; only they may say whom they serve.
+    forwarded_allow_ips: str = Field(default="127.0.0.1", alias="PREFLOOP_FORWARDED_ALLOW_IPS")
     postgres_bin: str = Field(default="", alias="PREFLOOP_POSTGRES_BIN")
     pool_size: int = Field(default=16, alias="PREFLOOP_POOL_SIZE", ge=1)
     max_upload_bytes: int = Field(default=256 * 2**20, alias="PREFLOOP_MAX_UPLOAD_BYTES", ge=1)

@@ -66,9 +66,12 @@ def standard_children(settings: Settings, url: str, say: Say) -> list[Child]:
     folder = settings.data_folder
     common = {"DATABASE_URL": url, "PREFLOOP_DATA": str(folder), "PYTHONUNBUFFERED": "1"}
     where = ("--host", settings.host, "--port", str(settings.port))
+    proxies = ("--forwarded-allow-ips", settings.forwarded_allow_ips)
     options = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5")
-    web = (sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", *where, *options)
-    children = [Child("web server", web, common, folder / "web.log", 8)]
+    web = (sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory")
+    children = [
+        Child("web server", (*web, *where, *proxies, *options), common, folder / "web.log", 8)
+    ]
     if importlib.util.find_spec("torch") is None:
         say("Training is off: torch is not installed. `pip install 'prefloop[train]'` brings it.")
         return children

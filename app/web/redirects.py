@@ -2,7 +2,10 @@
 
 from urllib.parse import quote
 
+from fastapi import Request
 from fastapi.responses import RedirectResponse
+
+from app.settings import get_settings
 
 
 def redirect(url: str, notice: str = "") -> RedirectResponse:
@@ -18,3 +21,9 @@ def redirect(url: str, notice: str = "") -> RedirectResponse:
 def is_local(url: str) -> bool:
     """True for a path on this site, and for nothing that a browser could read as another host."""
     return url.startswith("/") and not url.startswith(("//", "/\\"))
+
+
+def whole_address(request: Request, path: str) -> str:
+    """`path` with this site before it, to be sent to someone; a proxy may have ended the TLS."""
+    scheme = "https" if get_settings().is_https else request.url.scheme
+    return f"{scheme}://{request.url.netloc}{path}"

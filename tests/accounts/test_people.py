@@ -16,6 +16,7 @@ from app.accounts.passwords import hash_password
 from app.accounts.service import change_person, grant_role, remove_member, revoke_role
 from app.db import session_scope
 from app.errors import Conflict, DomainError
+from app.settings import get_settings
 from app.tables.accounts import ApiToken, AuditEvent, LoginSession, Membership, Person, Role
 from tests.support import Browsing, join, log_in, make_person, make_project
 
@@ -76,6 +77,20 @@ def test_an_owner_invites_someone_and_gets_a_link_that_lets_them_in(
     again = browsing.post("/people", {"name": "Bob", "email": "BOB@example.org"})
     assert again.status_code == 409
     assert "here already" in again.text
+
+
+def test_a_link_to_pass_on_is_https_where_a_proxy_ends_the_tls(
+    browsing: Browsing, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_settings(), "is_https", True)
+    browsing.sign_in(make_person(session, "olga", is_owner=True))
+    token = browsing.client.cookies["__Host-session"]
+    invited = browsing.post(
+        "/people",
+        {"name": "Ada", "email": "ada@example.org"},
+        headers={"cookie": f"__Host-session={token}"},
+    )
+    assert "https://testserver/welcome/" in invited.text
 
 
 def test_a_deactivated_person_comes_back_when_reactivated(

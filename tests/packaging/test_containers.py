@@ -51,6 +51,13 @@ def test_web_and_worker_share_the_data_and_the_database_keeps_its_own() -> None:
     assert set(COMPOSE["volumes"]) == {"database", "prefloop"}
 
 
+def test_the_web_server_believes_the_proxies_that_the_setting_names() -> None:
+    assert '--forwarded-allow-ips \\"$PREFLOOP_FORWARDED_ALLOW_IPS\\"' in DOCKERFILE
+    assert "exec uvicorn" in DOCKERFILE
+    told = SERVICES["web"]["environment"]["PREFLOOP_FORWARDED_ALLOW_IPS"]
+    assert told == "${PREFLOOP_FORWARDED_ALLOW_IPS:-127.0.0.1,172.16.0.0/12}"
+
+
 def test_no_password_is_written_down() -> None:
     password = SERVICES["db"]["environment"]["POSTGRES_PASSWORD"]
     assert password.startswith("${POSTGRES_PASSWORD:?")

@@ -202,3 +202,9 @@ def test_the_worker_waits_without_spinning_and_knows_the_database(tmp_path: Path
     assert worker.env["GOMP_SPINCOUNT"] == "0"
     assert worker.env["DATABASE_URL"] == "postgresql://x/y"
     assert worker.seconds_to_stop == 20
+
+
+def test_the_web_server_believes_the_proxies_that_the_setting_names(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, forwarded_allow_ips="10.0.0.0/8")
+    web, *_ = standard_children(settings, "postgresql://x/y", print)
+    assert "--forwarded-allow-ips 10.0.0.0/8" in " ".join(web.argv)

@@ -16,7 +16,7 @@ from app.tables.accounts import LinkPurpose, Person
 from app.tables.projects import Project
 from app.web.access import OwnerDep, require_owner
 from app.web.dependencies import SessionDep
-from app.web.redirects import redirect
+from app.web.redirects import redirect, whole_address
 from app.web.templating import render
 
 router = APIRouter()
@@ -30,7 +30,7 @@ def invitation_page(
     purpose = LinkPurpose.SIGN_IN if has_password else LinkPurpose.INVITATION
     context = {
         "someone": person,
-        "link": str(request.base_url).rstrip("/") + path,
+        "link": whole_address(request, path),
         "days": LIFETIMES[purpose].days,
         "is_sign_in": has_password,
         "back": back,
