@@ -23,7 +23,7 @@ from app.settings import get_settings
 from app.tables.datasets import PreferenceSet, Split
 from app.tables.jobs import JobKind
 from app.tables.projects import Project
-from app.tables.runs import PolicyRun, RewardRun, RunState
+from app.tables.runs import Algorithm, PolicyRun, RewardRun, RunState
 from worker import sampling
 from worker.checkpoints import artefact_hash, verify
 from worker.errors import TrainerError
@@ -110,9 +110,18 @@ def _prepare_reward(session: Session, job: Claim, folder: Path) -> list[str]:
     return [
         *(*TRAINER, "reward", "--preferences", str(train), *_out(folder)),
         *(("--eval", str(held_out)) if is_split else ()),
-        *_base_model(run),
+        *_reward_base(session, run),
         *options(run.configuration),
     ]
+
+
+def _reward_base(session: Session, run: RewardRun) -> tuple[str, ...]:
+    """A reward model begins from the first policy where that has learnt to speak: what it knows of
+    the language need not be learnt again from comparisons (InstructGPT, section 3.4)."""
+    first = policies.find_reference(session, session.get_one(Project, run.project_id))
+    if first is None or first.algorithm is not Algorithm.SFT:
+        return _base_model(run)
+    return ("--base-model", runs.artefact_path(first))
 
 
 def _prepare_sft(session: Session, job: Claim, folder: Path) -> list[str]:

@@ -49,7 +49,13 @@ SMALL_TALK = Plan(
         _flag("Off topic", "o", Polarity.BAD, "Names things that belong somewhere else."),
         _flag("Courteous", "k", Polarity.GOOD, "Wishes the person well."),
     ),
-    settings={"comparisons_per_round": 40, "pairs_per_round": 60},
+    settings={
+        "comparisons_per_round": 40,
+        "pairs_per_round": 60,
+        "policy_steps": 24,
+        "kl_coef": 0.1,
+        "max_new_tokens": 40,
+    },
 )
 READING_ROOM = Plan(
     file="reading_room.jsonl",

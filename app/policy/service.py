@@ -17,7 +17,7 @@ from app.tables.runs import Algorithm, PolicyRun, RewardRun, RunState
 
 # The built-in model learns at rates that would wreck a network of real size.
 TINY_RATE, USUAL_RATE = 1e-3, 1e-5
-TINY_SFT = {"epochs": 2.5, "learning_rate": 5e-3, "batch_size": 32}
+TINY_SFT = {"epochs": 3.0, "learning_rate": 5e-3, "batch_size": 32}
 JOB_OF = {Algorithm.SFT: JobKind.SFT, Algorithm.PPO: JobKind.POLICY}
 
 
