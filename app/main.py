@@ -1,7 +1,7 @@
 """The web application: routers, static files, error handlers."""
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import text
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -25,6 +25,7 @@ from app.web.csrf import check_csrf
 from app.web.dependencies import SessionDep
 from app.web.errors import install_error_handlers
 from app.web.headers import GuardedApp
+from app.web.login import LoginDep
 from app.web.templating import STATIC
 
 
@@ -34,7 +35,7 @@ def create_app() -> FastAPI:
         title="Prefloop",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,
         dependencies=[Depends(check_csrf)],
     )
     install_error_handlers(app)
@@ -49,18 +50,20 @@ def create_app() -> FastAPI:
         session.execute(text("select 1"))
         return PlainTextResponse("ok")
 
+    @app.get("/api/v1/openapi.json", include_in_schema=False)
+    def describe(_: LoginDep) -> JSONResponse:
+        return JSONResponse(app.openapi())
+
     include_routers(app)
     return app
 
 
 def include_routers(app: FastAPI) -> None:
-    """Every slice's pages and JSON."""
-    app.include_router(accounts_pages.router)
-    app.include_router(projects_pages.router)
-    app.include_router(projects_api.router)
-    app.include_router(collect_pages.router)
-    app.include_router(collect_api.router)
-    for slice_ in (loop_pages, loop_api, reward_pages, reward_api, policy_pages, policy_api):
-        app.include_router(slice_.router)
-    app.include_router(datasets_pages.router)
-    app.include_router(datasets_api.router)
+    """Every slice's pages and JSON; only the JSON is described for scripts."""
+    for pages in (
+        accounts_pages, projects_pages, collect_pages, datasets_pages, loop_pages, reward_pages,
+        policy_pages,
+    ):  # fmt: skip
+        app.include_router(pages.router, include_in_schema=False)
+    for api in (projects_api, collect_api, datasets_api, loop_api, reward_api, policy_api):
+        app.include_router(api.router)

@@ -129,6 +129,16 @@ def test_whoever_has_to_sign_in_first_comes_back_to_the_page_with_its_filters(
     assert 'value="/audit?action=sign_in&amp;before=9"' in client.get(sent.headers["location"]).text
 
 
+def test_scripts_find_every_json_address_described_and_strangers_find_nothing(
+    client: TestClient, browsing: Browsing, session: Session
+) -> None:
+    assert client.get("/api/v1/openapi.json").status_code == 401
+    browsing.sign_in(make_person(session))
+    paths = browsing.get("/api/v1/openapi.json").json()["paths"]
+    assert "/api/v1/projects/{slug}/comparisons" in paths
+    assert [path for path in paths if not path.startswith("/api/v1/")] == []
+
+
 def test_a_refusal_reaches_htmx_as_a_toast_and_swaps_nothing(database: str) -> None:
     app = GuardedApp()
     install_error_handlers(app)
