@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from app.accounts.audit import record_event
 from app.datasets import browse
 from app.datasets.service import freeze, run_import, sweep_imports
-from app.datasets.transfer import export_response
+from app.datasets.transfer import hand_out
 from app.db import session_scope
 from app.errors import Invalid
 from app.tables.datasets import ImportState
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.downloads import attachment
 from app.web.login import address_of
 from app.web.uploads import Upload, receive_body, receive_form
 
@@ -156,4 +157,12 @@ def get_export(
     split: str = "",
 ) -> StreamingResponse:
     """The frozen lines. `split` is train, eval or all."""
-    return export_response(request, session, access, set_id, split)
+    taken = hand_out(
+        session,
+        access.project,
+        set_id,
+        split,
+        by=access.person.id,
+        address=address_of(request),
+    )
+    return attachment(*taken)

@@ -15,11 +15,12 @@ from app.datasets.service import (
     run_import,
     sweep_imports,
 )
-from app.datasets.transfer import export_response, file_name
+from app.datasets.transfer import file_name, hand_out
 from app.settings import get_settings
 from app.tables.datasets import Import, ImportState, Split
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.downloads import attachment
 from app.web.login import address_of
 from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
@@ -142,7 +143,7 @@ def set_page(
         "base_url": base_url(access),
         "set": found,
         "figures": browse.set_figures(session, found.id),
-        "file_names": {split.value: file_name(access, found, split) for split in Split},
+        "file_names": {split.value: file_name(access.project, found, split) for split in Split},
     }
     return render(request, "datasets/set.html", context)
 
@@ -155,7 +156,15 @@ def export(
     session: SessionDep,
     split: str = "",
 ) -> StreamingResponse:
-    return export_response(request, session, access, set_id, split)
+    taken = hand_out(
+        session,
+        access.project,
+        set_id,
+        split,
+        by=access.person.id,
+        address=address_of(request),
+    )
+    return attachment(*taken)
 
 
 @router.get("/prompts")
