@@ -7,9 +7,33 @@ from functools import lru_cache
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.settings import REPOSITORY, get_settings
+
+# Connections that broke, and a server that stops, starts or was told to end this session; see
+# "PostgreSQL Error Codes" in its manual.
+AWAY = ("08", "57P0")
+
+
+def is_server_away(error: SQLAlchemyError) -> bool:
+    """Whether the server cannot be reached for now, whatever is asked of it."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    # An error without a code comes from the client, which did not get as far as the server.
+    code = getattr(error.orig, "sqlstate", None)
+    return code is None or code.startswith(AWAY)
+
+
+def is_passing(error: SQLAlchemyError) -> bool:
+    """Whether the same may go well later: the server is away, or refused this one statement.
+
+    A statement is refused for a deadlock, a timeout or a full disk.
+    """
+    return is_server_away(error) or isinstance(error, OperationalError)
 
 
 def with_driver(url: str) -> str:

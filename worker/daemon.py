@@ -17,11 +17,11 @@ from types import FrameType
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import jobs
-from app.db import get_engine, session_scope
+from app.db import get_engine, is_passing, session_scope
 from app.loop.service import advance
 from app.tables.jobs import JobKind
 from worker.device import describe_device
-from worker.duty import Duty, Pace, is_server_away
+from worker.duty import Duty, Pace, put_off
 from worker.stages import STAGES, Stage
 
 logger = logging.getLogger("prefloop.worker")
@@ -63,10 +63,9 @@ class Worker:
             try:
                 did_something = self.turn()
             except SQLAlchemyError as error:
-                if not is_server_away(error):
+                if not is_passing(error):
                     raise
-                logger.warning("The database is away; trying again in %.0f s.", pause)
-                get_engine().dispose()
+                put_off(error, pause)
                 self.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue

@@ -9,11 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
-from app.db import get_engine, session_scope
+from app.db import get_engine, is_passing, is_server_away, session_scope
 from app.errors import DomainError
 from app.jobs import Claim, LostLease, Orders
 from worker import stages
@@ -23,6 +23,7 @@ from worker.stages import Stage
 
 logger = logging.getLogger("prefloop.worker")
 Answer = TypeVar("Answer")
+MOST_REFUSALS = 2
 OUR_MISTAKE = (
     "Prefloop made a mistake while it worked on this: {error}. The worker's log says more. "
     "Try again; nothing saved before was touched."
@@ -63,10 +64,14 @@ class _HandedBack(Exception):
     """The worker is stopping: someone else goes on."""
 
 
-def is_server_away(error: SQLAlchemyError) -> bool:
-    """Whether the server cannot be reached or asks us to come again, rather than we being wrong."""
-    is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
-    return is_cut or isinstance(error, OperationalError)
+def put_off(error: SQLAlchemyError, seconds: float) -> None:
+    """Say why it is tried again in so many seconds, and let go of connections to a server away."""
+    if is_server_away(error):
+        logger.warning("The database is away; trying again in %.1f s.", seconds)
+        get_engine().dispose()
+    else:
+        reason = getattr(error, "orig", error)
+        logger.warning("The database refused: %s Trying again in %.1f s.", reason, seconds)
 
 
 class Duty:
@@ -80,8 +85,11 @@ class Duty:
         self._retry_in = worker.pace.heartbeat
 
     def do(self) -> None:
-        """Prepare, run, verify, publish. Raises SQLAlchemyError only when told to stop without a
-        database: the lease then runs out by itself."""
+        """Prepare, run, verify, publish.
+
+        Raises SQLAlchemyError when the database is away and we are told to stop, or refuses even
+        to end the job: the lease then runs out by itself.
+        """
         try:
             self._work()
         except LostLease as lost:
@@ -102,7 +110,7 @@ class Duty:
     def _work(self) -> None:
         folder = stages.job_folder(self.job)
         self._in_database(lambda session: stages.begin(session, self.job))
-        argv = self._while_beating(lambda: self._prepare(folder))
+        argv = self._patiently(lambda: self._while_beating(lambda: self._prepare(folder)))
         report = self._run_child(argv, folder)
         outcome = self._while_beating(lambda: self.stage.collect(folder, report))
         self._in_database(lambda session: self.stage.publish(session, self.job, folder, outcome))
@@ -163,9 +171,9 @@ class Duty:
             with session_scope() as session:
                 orders = self._renew(session, self._heard)
         except SQLAlchemyError as error:
-            if not is_server_away(error):
+            if not is_passing(error):
                 raise
-            self._retry_later()
+            self._retry_later(error)
             return Orders.GO_ON
         self._unsent.clear()
         self._retry_in = self.worker.pace.heartbeat
@@ -194,9 +202,8 @@ class Duty:
         if self._unsent and self.job.run_id is not None:
             runs.record_metrics(session, self.job.run_id, self._unsent)
 
-    def _retry_later(self) -> None:
-        logger.warning("The database is away; trying again in %.1f s.", self._retry_in)
-        get_engine().dispose()
+    def _retry_later(self, error: SQLAlchemyError) -> None:
+        put_off(error, self._retry_in)
         longest = max(self.worker.pace.longest_retry, self.worker.pace.heartbeat)
         self._retry_in = min(2 * self._retry_in, longest)
 
@@ -214,20 +221,32 @@ class Duty:
     def _in_database(self, act: Callable[[Session], None]) -> None:
         """Do `act`, which checks the claim, in one transaction with the last metrics.
 
-        Waits for the database where it is away.
         When a commit's answer was lost, the second try finds the token gone: LostLease.
         """
+
+        def transact() -> None:
+            with session_scope() as session:
+                act(session)
+                self._write_metrics(session)
+
+        self._patiently(transact)
+        self._unsent.clear()
+
+    def _patiently(self, act: Callable[[], Answer]) -> Answer:
+        """What `act` returns, once the database lets it: waits for one that is away.
+
+        One that refuses may do so twice. Raises SQLAlchemyError, at once when told to stop.
+        """
+        n_refusals = 0
         while True:
             try:
-                with session_scope() as session:
-                    act(session)
-                    self._write_metrics(session)
-                self._unsent.clear()
-                return
+                return act()
             except SQLAlchemyError as error:
-                if not is_server_away(error) or self.worker.is_stopping:
+                n_refusals += not is_server_away(error)
+                is_over = self.worker.is_stopping or n_refusals > MOST_REFUSALS
+                if is_over or not is_passing(error):
                     raise
-                self._retry_later()
+                self._retry_later(error)
             self.worker.sleep(self._retry_in)
 
     def _conclude(self, how: Callable[[Session, Claim], None]) -> None:

@@ -3,15 +3,17 @@
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
 from app.accounts.audit import record_event
 from app.collect.service import sweep_expired
 from app.datasets.service import freeze
+from app.db import is_server_away
 from app.errors import Conflict, DomainError, NotFound
 from app.loop.facts import read_facts
 from app.loop.state import NAMES, STEP_OF, Due, Step, decide, refusal
@@ -32,18 +34,14 @@ def advance(session: Session) -> list[str]:
     Safe to call from several workers at once: a project that another one looks at is left to it.
     What goes wrong in one project stops none of the others. Flushes, never commits.
     """
-    sentences = [_bury(session, job) for job in jobs.sweep(session)]
-    n_expired = sweep_expired(session)
-    if n_expired:
-        sentences.append(f"Leases that ran out: {n_expired}. Their pairs are free again.")
+    sentences = [_carefully(session, _take_back), _carefully(session, _free_pairs)]
     projects = session.scalars(
         select(Project).where(~Project.is_archived).order_by(Project.created_at, Project.id)
     ).all()
     for project in projects:
-        sentence = _advance_one(session, project)
-        if sentence:
-            sentences.append(f"{project.slug}: {sentence}")
-    return sentences
+        sentence = _carefully(session, partial(_advance_one, project=project))
+        sentences.append(sentence and f"{project.slug}: {sentence}")
+    return [sentence for sentence in sentences if sentence]
 
 
 def start_step(session: Session, project: Project, step: Step, *, by: uuid.UUID | None) -> str:
@@ -101,26 +99,44 @@ def _find_job(session: Session, project: Project, job_id: uuid.UUID) -> Job:
     return job
 
 
+def _carefully(session: Session, act: Callable[[Session], str]) -> str:
+    """What `act` says, in a savepoint: an error there undoes what `act` did alone.
+
+    Raises SQLAlchemyError when the database is away.
+    """
+    try:
+        with session.begin_nested():
+            return act(session)
+    except DomainError as error:
+        return error.message
+    except Exception as error:
+        if isinstance(error, SQLAlchemyError) and is_server_away(error):
+            raise
+        logger.debug("A step of the loop failed.", exc_info=True)
+        if isinstance(error, OperationalError):
+            return f"The database refused a statement: {error.orig} It is tried again."
+        return f"Prefloop made a mistake here: {type(error).__name__}: {error}"
+
+
+def _take_back(session: Session) -> str:
+    return " ".join(_bury(session, job) for job in jobs.sweep(session))
+
+
 def _bury(session: Session, job: Job) -> str:
     runs.end_with_job(session, job)
     return job.error or "A stopped job whose worker was gone has ended."
 
 
+def _free_pairs(session: Session) -> str:
+    n_expired = sweep_expired(session)
+    return f"Leases that ran out: {n_expired}. Their pairs are free again." if n_expired else ""
+
+
 def _advance_one(session: Session, project: Project) -> str:
-    """One project, in a savepoint: an error there undoes that project's step alone."""
-    try:
-        with session.begin_nested():
-            if not _lock(session, project.id, wait=False):
-                return ""
-            found = decide(read_facts(session, project))
-            return _START[found.step](session, project, None) if isinstance(found, Due) else ""
-    except DomainError as error:
-        return error.message
-    except OperationalError:
-        raise
-    except Exception as error:
-        logger.debug("The loop of %s failed.", project.slug, exc_info=True)
-        return f"Prefloop made a mistake here: {type(error).__name__}: {error}"
+    if not _lock(session, project.id, wait=False):
+        return ""
+    found = decide(read_facts(session, project))
+    return _START[found.step](session, project, None) if isinstance(found, Due) else ""
 
 
 def _lock(session: Session, project_id: uuid.UUID, *, wait: bool) -> bool:

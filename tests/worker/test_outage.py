@@ -5,19 +5,27 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from app import db, jobs
 from app.postgres import EmbeddedPostgres
 from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
-from app.tables.runs import PolicyRun, RunMetric
+from app.tables.runs import PolicyRun, RunMetric, RunState
 from tests.conftest import pointed_at
 from tests.support import make_project
-from tests.worker.workers import make_talking_project, make_worker, wait_until, worker_process
+from tests.worker.workers import (
+    fake_stages,
+    make_talking_project,
+    make_worker,
+    wait_until,
+    worker_process,
+)
 
 
 @pytest.mark.slow
@@ -76,6 +84,87 @@ def test_connections_cut_by_the_server_do_no_harm(session: Session, database: st
         engine.dispose()
         db.get_engine().dispose()
         wait_until(has_live_policy)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_away"),
+    [
+        *(("08006", True), ("57P01", True), ("57P03", True)),
+        *(("40P01", False), ("53100", False), ("53300", False), ("55P03", False), ("57014", False)),
+    ],
+)
+def test_a_server_that_refuses_one_statement_is_not_away(
+    session: Session, code: str, is_away: bool
+) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        session.execute(text(f"do $$ begin raise exception using errcode = '{code}'; end $$"))
+    assert db.is_server_away(caught.value) == is_away
+    assert db.is_passing(caught.value)
+
+
+def test_a_server_that_nobody_answers_for_is_away() -> None:
+    engine = create_engine(db.with_driver("postgresql://127.0.0.1:1/nothing"))
+    with pytest.raises(OperationalError) as caught:
+        engine.connect()
+    assert db.is_server_away(caught.value)
+
+
+REFUSE = """
+create sequence refusals;
+create function refuse() returns trigger language plpgsql as $$
+begin
+    if nextval('refusals') <= {times} then raise exception using errcode = '40P01'; end if;
+    return new;
+end $$;
+create trigger refuse before {what} for each row when ({condition}) execute function refuse();
+"""
+
+
+def refuse(session: Session, what: str, condition: str, times: int = 1000) -> None:
+    """From now on the database refuses such a change so many times, as for a deadlock."""
+    session.execute(text(REFUSE.format(what=what, condition=condition, times=times)))
+    session.commit()
+
+
+def test_a_project_whose_statements_are_refused_stops_no_other(session: Session) -> None:
+    broken = make_talking_project(session, "broken")
+    make_talking_project(session, "garden")
+    refuse(session, "insert on policy_run", f"new.project_id = '{broken.id}'")
+    assert make_worker("quick").turn()
+    assert has_live_policy()
+
+
+def test_a_refused_publication_is_tried_again(session: Session) -> None:
+    make_talking_project(session)
+    refuse(session, "update on job", "new.state = 'finished'", times=2)
+    assert make_worker("quick").turn()
+    assert has_live_policy()
+
+
+def test_a_publication_that_is_always_refused_fails_the_run(session: Session) -> None:
+    make_talking_project(session)
+    refuse(session, "update on job", "new.state = 'finished'")
+    assert make_worker("quick").turn()
+    run = session.scalars(select(PolicyRun)).one()
+    assert run.state is RunState.FAILED
+    assert "DeadlockDetected" in run.error
+
+
+def test_a_connection_cut_while_the_inputs_are_written_costs_no_attempt(session: Session) -> None:
+    make_talking_project(session)
+    stages = fake_stages("quick")
+    stage, cuts = stages[JobKind.SFT], ["once"]
+
+    def prepare(own: Session, job: jobs.Claim, folder: Path) -> list[str]:
+        if cuts and cuts.pop():
+            own.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+        return stage.prepare(own, job, folder)
+
+    worker = make_worker("quick")
+    worker.stages = stages | {JobKind.SFT: replace(stage, prepare=prepare)}
+    assert worker.turn()
+    job = session.scalars(select(Job).where(Job.kind == JobKind.SFT)).one()
+    assert (job.state, job.attempt) == (JobState.FINISHED, 1)
 
 
 def test_a_job_taken_by_another_worker_kills_the_child_and_publishes_nothing(
