@@ -62,7 +62,7 @@ def make_live(run_id: uuid.UUID, access: ResearcherAccess, session: SessionDep) 
 def show_file(run_id: uuid.UUID, name: str, access: StaffAccess, session: SessionDep) -> Response:
     """The manifest or the model card, as plain text that no browser would run."""
     run = queries.find_policy_run(session, access.project.id, run_id)
-    return PlainTextResponse(artefacts.read_text(run.artefact, name))
+    return PlainTextResponse(artefacts.read_text(run, name))
 
 
 def _run_context(session: Session, slug: str, run: PolicyRun) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def _run_context(session: Session, slug: str, run: PolicyRun) -> dict[str, Any]:
         "charts": figures.all_charts(run, curves, csv_url),
         "provenance": queries.read_provenance(session, run),
         "comparable": queries.list_comparable(session, run),
-        "samples": [] if is_unfinished else read_samples(run.artefact),
-        "has_files": artefacts.find_folder(run.artefact) is not None,
+        "samples": [] if is_unfinished else read_samples(run),
+        "has_files": artefacts.find_folder(run) is not None,
         "seconds": seconds_of(run),
     }
 

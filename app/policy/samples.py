@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from app.markdown import render_markdown
 from app.reward.artefacts import find_folder, read_json_lines
+from app.tables.runs import PolicyRun
 
 FILE = "evaluation_samples.jsonl"
 MOST_LINES = 50_000
@@ -35,9 +36,9 @@ class BeforeAfter:
     after: Sample
 
 
-def read_samples(artefact: str, limit: int = 8) -> list[BeforeAfter]:
+def read_samples(run: PolicyRun, limit: int = 8) -> list[BeforeAfter]:
     """The first `limit` prompts that were answered at both ends; empty without a file."""
-    folder = find_folder(artefact)
+    folder = find_folder(run)
     if folder is None:
         return []
     return pair_up(read_json_lines(folder / FILE, MOST_LINES), limit)

@@ -67,6 +67,9 @@ def problems(values: Mapping[str, Any]) -> dict[str, str]:
         if field in values and not least <= values[field] <= most:
             found[field] = f"Choose a number from {least:,} to {most:,}."
     model = values.get("base_model")
-    if model and "base_model" not in found and not MODEL.fullmatch(model):
-        found["base_model"] = "A model's name has letters, digits and . / _ - only."
+    if model and "base_model" not in found:
+        if not MODEL.fullmatch(model):
+            found["base_model"] = "A model's name has letters, digits and . / _ - only."
+        elif ".." in model.split("/"):
+            found["base_model"] = "Write the name without the part .. in it."
     return found

@@ -7,42 +7,34 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from app import runs
 from app.errors import NotFound
 from app.settings import get_settings
+from app.tables.runs import Algorithm, PolicyRun
 
 READABLE = {"manifest.json": "application/json", "README.md": "text/markdown"}
 MOST_BYTES = 4 * 2**20
 
 
-def find_folder(artefact: str) -> Path | None:
-    """The folder of an artefact, named from the folder of runs; None if it is not there.
+def find_folder(run: runs.Run) -> Path | None:
+    """The folder of a run's artefact; None if it is not there, or not in the run's own folder.
 
-    A name that leads out of the data folder leads nowhere.
+    A base model has none: its artefact is a name, which people write into a project's settings.
     """
-    if not artefact:
+    if not run.artefact or (isinstance(run, PolicyRun) and run.algorithm is Algorithm.BASE):
         return None
-    settings = get_settings()
-    folder = (settings.runs_folder / artefact).resolve()
-    is_inside = folder.is_relative_to(settings.data_folder)
-    return folder if is_inside and folder.is_dir() else None
+    folder = (get_settings().runs_folder / run.artefact).resolve()
+    is_own = folder.is_relative_to(runs.run_folder(run.id).resolve())
+    return folder if is_own and folder.is_dir() else None
 
 
-def read_text(artefact: str, name: str) -> str:
-    """One of the READABLE files. Raises NotFound with what became of it."""
-    folder = find_folder(artefact)
+def read_text(run: runs.Run, name: str) -> str:
+    """One of the READABLE files of a run. Raises NotFound with what became of it."""
+    folder = find_folder(run)
     if name not in READABLE or folder is None or not (folder / name).is_file():
         raise NotFound("This run has no such file, or its folder was moved away.")
     with (folder / name).open(encoding="utf-8", errors="replace") as stream:
         return stream.read(MOST_BYTES)
-
-
-def read_manifest(artefact: str) -> dict[str, Any]:
-    """The manifest of a finished artefact; empty where it is missing or broken."""
-    try:
-        found = json.loads(read_text(artefact, "manifest.json"))
-    except (NotFound, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def read_json_lines(path: Path, limit: int) -> Iterator[dict[str, Any]]:

@@ -68,7 +68,7 @@ def make_live(run_id: uuid.UUID, access: ResearcherAccess, session: SessionDep) 
 def show_file(run_id: uuid.UUID, name: str, access: StaffAccess, session: SessionDep) -> Response:
     """The manifest or the model card, as plain text that no browser would run."""
     run = queries.find_reward_run(session, access.project.id, run_id)
-    return PlainTextResponse(artefacts.read_text(run.artefact, name))
+    return PlainTextResponse(artefacts.read_text(run, name))
 
 
 def _run_context(session: Session, slug: str, run: RewardRun) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _run_context(session: Session, slug: str, run: RewardRun) -> dict[str, Any]:
         "preference_set": queries.find_set(session, run),
         "uses": queries.list_uses(session, run.id),
         "comparable": queries.list_comparable(session, run),
-        "has_files": artefacts.find_folder(run.artefact) is not None,
+        "has_files": artefacts.find_folder(run) is not None,
         "seconds": seconds_of(run),
     }
 

@@ -116,15 +116,17 @@ def add_reward(
             },
         }
     }  # fmt: skip
+    run_id = uuid.uuid4()
     run = RewardRun(
         **{
-            "project_id": project.id, "number": number, "objective": project.objective,
+            "id": run_id, "project_id": project.id, "number": number,
+            "objective": project.objective,
             "preference_set_id": frozen.id, "base_model": "tiny", "state": RunState.FINISHED,
             "configuration": {"seed": 0, "loss": "scaled", "epochs": number},
             "accuracy": accuracy, "log_loss": 0.69 - number * 0.05, "ece": 0.04,
             "n_train": frozen.n_train, "n_eval": n, "report": report, "started_at": began,
             "finished_at": began + timedelta(seconds=48), "created_at": began,
-            "code_commit": "c0ffee" * 6, "artefact": f"reward-{number}",
+            "code_commit": "c0ffee" * 6, "artefact": f"{run_id}/model",
             "artefact_hash": "ab" * 32, **values,
         }
     )  # fmt: skip
@@ -148,14 +150,15 @@ def add_policy(
     if reward is None:
         report = {"before": {"loss": 3.9, "n": 12}, "after": {"loss": 1.4, "n": 12}}
         scores = {}
+    run_id = uuid.uuid4()
     run = PolicyRun(
         **{
-            "project_id": project.id, "number": number, "base_model": "tiny",
+            "id": run_id, "project_id": project.id, "number": number, "base_model": "tiny",
             "algorithm": Algorithm.PPO if reward else Algorithm.SFT,
             "reward_run_id": reward.id if reward else None, "state": RunState.FINISHED,
             "configuration": {"steps": 40, "kl_coef": 0.15, "kl_budget": 20.0},
             "report": report, "started_at": began, "created_at": began,
-            "finished_at": began + timedelta(seconds=95), "artefact": f"policy-{number}",
+            "finished_at": began + timedelta(seconds=95), "artefact": f"{run_id}/model",
             **scores, **values,
         }
     )  # fmt: skip

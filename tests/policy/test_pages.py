@@ -124,6 +124,21 @@ def test_a_base_model_and_a_fine_tuned_one_say_what_they_are(
     assert "The loss on held-out answers went from 3.90 to 1.40" in read(browsing, tuned)
 
 
+def test_a_base_model_named_like_a_run_shows_none_of_its_files(
+    browsing: Browsing, project: Project, session: Session
+) -> None:
+    trained = add_policy(session, project, 1, reward=None)
+    write_artefact(trained, {"manifest.json": "secret"})
+    base = add_policy(
+        session, project, 2, reward=None, algorithm=Algorithm.BASE, report={}, artefact=""
+    )
+    base.artefact = f"{base.id}/model"
+    write_artefact(base, {"manifest.json": "secret"})
+    session.commit()
+    assert browsing.get(f"{RUNS}/{trained.id}/files/manifest.json").text == "secret"
+    assert browsing.get(f"{RUNS}/{base.id}/files/manifest.json").status_code == 404
+
+
 def test_two_runs_stand_side_by_side(
     browsing: Browsing, project: Project, session: Session
 ) -> None:

@@ -156,6 +156,7 @@ def test_settings_are_saved_and_written_in_the_trail(browsing: Browsing, session
         ("kl_coef", "-1", "Choose a number from 0 to 100."),
         ("seed", "99999999999999999999", "Choose a number from 0 to 2,147,483,647."),
         ("base_model", "rm -rf;", "A model&#39;s name has letters"),
+        ("base_model", "models/../runs/1", "without the part .."),
         ("high_end", "nul\x00", "NUL character"),
     ],
 )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.reward.artefacts import as_csv
 from app.reward.intervals import wilson
+from app.settings import get_settings
 from app.tables.accounts import Person
 from app.tables.jobs import JobKind, JobState
 from app.tables.projects import Project
@@ -52,7 +53,7 @@ def test_a_run_shows_its_figures_with_n_and_interval_and_the_baseline_beside_the
     page = browsing.get(f"{RUNS}/{run.id}").text
     for words in (
         "0.53 to 0.87, n 24", "0.580", "the baseline", "± 0.030 nats", "216 + 24",
-        "far better", "n 10", "Training loss went from", "c0ffeec0ffee", "reward-4",
+        "far better", "n 10", "Training loss went from", "c0ffeec0ffee", run.artefact,
         f"/projects/garden/policy/{policy.id}", "Configuration, 3 settings",
     ):  # fmt: skip
         assert words in page
@@ -137,12 +138,18 @@ def test_manifest_and_card_are_shown_as_plain_text_and_nothing_else_is(
     assert browsing.get(f"{RUNS}/{run.id}/files/..%2Fsecret").status_code == 404
 
 
-def test_an_artefact_that_leads_out_of_the_data_folder_leads_nowhere(
+def test_a_run_shows_files_of_its_own_folder_and_of_no_other_run(
     browsing: Browsing, project: Project, session: Session
 ) -> None:
-    run = add_reward(session, project, 1, artefact="/etc")
-    session.commit()
-    assert browsing.get(f"{RUNS}/{run.id}/files/manifest.json").status_code == 404
+    other, _ = make_staff(session, "otto", slug="other")
+    secret = add_reward(session, other, 1)
+    write_artefact(secret, {"manifest.json": "secret"})
+    there = str(get_settings().runs_folder / secret.artefact)
+    names = (secret.artefact, there, f"../runs/{secret.artefact}", "/etc", ".", "..")
+    for number, name in enumerate(names, 1):
+        run = add_reward(session, project, number, artefact=name)
+        session.commit()
+        assert browsing.get(f"{RUNS}/{run.id}/files/manifest.json").status_code == 404
 
 
 def test_a_researcher_can_make_an_older_run_live(
