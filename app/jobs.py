@@ -29,6 +29,10 @@ class LostLease(Conflict):
     """The job belongs to another worker by now, or was ended: stop and publish nothing."""
 
 
+class Stopped(Conflict):
+    """A person stopped the job: end it as cancelled and publish nothing."""
+
+
 class Orders(StrEnum):
     """What a heartbeat tells the worker."""
 
@@ -167,8 +171,14 @@ def heartbeat(
 
 
 def finish(session: Session, job: Claim) -> None:
-    """End the job well. Raises LostLease, and then nothing of this transaction may be committed."""
-    _end(hold(session, job), JobState.FINISHED)
+    """End the job well.
+
+    Raises LostLease and Stopped, and then nothing of this transaction may be committed.
+    """
+    row = hold(session, job)
+    if row.cancel_requested_at:
+        raise Stopped("This job was stopped; what it made is not published.")
+    _end(row, JobState.FINISHED)
     session.flush()
 
 
@@ -214,7 +224,7 @@ def request_cancel(session: Session, job_id: uuid.UUID) -> Job:
 def sweep(session: Session) -> list[Job]:
     """Take back jobs whose worker fell silent: to the queue, or to failed after too many attempts.
 
-    Returns the jobs that have failed for good, so that their runs can be ended too.
+    Returns them all, so that their runs can follow.
     """
     silent = session.scalars(
         select(Job)
@@ -222,23 +232,20 @@ def sweep(session: Session) -> list[Job]:
         .with_for_update(skip_locked=True)
         .execution_options(**FRESH)
     ).all()
-    failed = []
     for row in silent:
         if row.cancel_requested_at:
             _end(row, JobState.CANCELLED)
-            failed.append(row)
         elif row.attempt >= row.max_attempts:
             row.error = (
                 f"The worker fell silent at attempt {row.attempt} of this job, its last. "
                 "It may need more memory than the machine has; its log says more."
             )
             _end(row, JobState.FAILED)
-            failed.append(row)
         else:
             row.state, row.token, row.lease_until = JobState.QUEUED, None, None
             row.progress_message = "taken back from a worker that fell silent"
     session.flush()
-    return failed
+    return list(silent)
 
 
 def see_worker(session: Session, name: str, device: str) -> None:

@@ -80,13 +80,16 @@ def end(run: Run, state: RunState, error: str = "") -> None:
     run.state, run.error, run.finished_at = state, error, utc_now()
 
 
-def end_with_job(session: Session, job: Job) -> None:
-    """End the run of a job that ended badly, as the job ended."""
+def follow_job(session: Session, job: Job) -> None:
+    """Let the run of a job that was taken from its worker wait again, or end as the job ended."""
     run = find_run(session, job)
     if run is None or run.state in ENDED:
         return
-    is_failure = job.state is JobState.FAILED
-    end(run, RunState.FAILED if is_failure else RunState.CANCELLED, job.error)
+    if job.state is JobState.QUEUED:
+        wait_again(run)
+    else:
+        is_failure = job.state is JobState.FAILED
+        end(run, RunState.FAILED if is_failure else RunState.CANCELLED, job.error)
     session.flush()
 
 
@@ -97,7 +100,7 @@ def stop(session: Session, job_id: uuid.UUID) -> Job:
     """
     job = jobs.request_cancel(session, job_id)
     if job.state is JobState.CANCELLED:
-        end_with_job(session, job)
+        follow_job(session, job)
     return job
 
 

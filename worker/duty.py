@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import jobs, runs
 from app.db import get_engine, is_passing, is_server_away, session_scope
 from app.errors import DomainError
-from app.jobs import Claim, LostLease, Orders
+from app.jobs import Claim, LostLease, Orders, Stopped
 from worker import stages
 from worker.child import Child, Heard
 from worker.errors import TrainerError
@@ -24,6 +24,7 @@ from worker.stages import Stage
 logger = logging.getLogger("prefloop.worker")
 Answer = TypeVar("Answer")
 MOST_REFUSALS = 2
+STOPPED = "A person stopped this job."
 OUR_MISTAKE = (
     "Prefloop made a mistake while it worked on this: {error}. The worker's log says more. "
     "Try again; nothing saved before was touched."
@@ -54,10 +55,6 @@ class Employer(Protocol):
     def wake(self) -> None: ...
 
     def be_seen(self) -> None: ...
-
-
-class _Cancelled(Exception):
-    """A person stopped the job."""
 
 
 class _HandedBack(Exception):
@@ -94,7 +91,7 @@ class Duty:
             self._work()
         except LostLease as lost:
             logger.warning("Job %s: %s", self.job.id, lost.message)
-        except _Cancelled:
+        except Stopped:
             self._conclude(stages.end_cancelled)
         except _HandedBack:
             self._conclude(stages.hand_back)
@@ -148,11 +145,11 @@ class Duty:
             self._let_end(child)
         elif self._beat() is Orders.CANCEL:
             self._let_end(child)
-            raise _Cancelled
+            raise Stopped(STOPPED)
 
     def _ask_leave(self) -> None:
         if self._beat() is Orders.CANCEL:
-            raise _Cancelled
+            raise Stopped(STOPPED)
 
     def _let_end(self, child: Child) -> None:
         """Give the child its grace time to save, then kill it."""

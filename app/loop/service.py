@@ -119,11 +119,14 @@ def _carefully(session: Session, act: Callable[[Session], str]) -> str:
 
 
 def _take_back(session: Session) -> str:
-    return " ".join(_bury(session, job) for job in jobs.sweep(session))
+    return " ".join(_take_one_back(session, job) for job in jobs.sweep(session))
 
 
-def _bury(session: Session, job: Job) -> str:
-    runs.end_with_job(session, job)
+def _take_one_back(session: Session, job: Job) -> str:
+    runs.follow_job(session, job)
+    if job.state is JobState.QUEUED:
+        name = NAMES[STEP_OF[job.kind]].capitalize()
+        return f"{name} waits for another worker; its own fell silent."
     return job.error or "A stopped job whose worker was gone has ended."
 
 

@@ -87,8 +87,8 @@ def start(session: Session, job: jobs.Claim) -> PolicyRun:
 def publish(session: Session, job: jobs.Claim, outcome: Outcome) -> PolicyRun:
     """Finish the job and the run, and make the run live unless its figures cannot be trusted.
 
-    A run of an older number than the live one does not replace it. Raises LostLease, and then
-    nothing of this transaction may be committed.
+    A run of an older number than the live one does not replace it. Raises LostLease and Stopped,
+    and then nothing of this transaction may be committed.
     """
     jobs.finish(session, job)
     run = session.get_one(PolicyRun, job.run_id)

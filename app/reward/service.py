@@ -19,7 +19,7 @@ from app.tables.runs import RewardRun, RunState
 BATCH = 32
 # The built-in network reads few comparisons several times, at the rates it was measured to learn
 # with; a network of real size knows them by heart after one pass (docs/decisions/0010).
-TINY_STEPS, TINY_MOST_EPOCHS = 300, 10
+TINY_STEPS, TINY_MOST_EPOCHS = 560, 14
 TINY_OPTIONS = {"loss": "soft", "learning_rate": 2e-3}
 
 
@@ -79,7 +79,7 @@ def start(session: Session, job: jobs.Claim) -> RewardRun:
 def publish(session: Session, job: jobs.Claim, outcome: Outcome) -> RewardRun:
     """Finish the job and the run, and make the run live unless a newer one is.
 
-    Raises LostLease, and then nothing of this transaction may be committed.
+    Raises LostLease and Stopped, and then nothing of this transaction may be committed.
     """
     jobs.finish(session, job)
     run = session.get_one(RewardRun, job.run_id)

@@ -162,17 +162,25 @@ def test_a_job_lost_for_the_last_time_ends_its_run_too(session: Session) -> None
     make_talking_project(session)
     advance(session)
     session.commit()
+    states = []
     for _ in range(3):
         claim = claimed(session)
         policies.start(session, claim)
         session.execute(Job.__table__.update().values(lease_until=utc_now() - timedelta(seconds=1)))
         session.commit()
+        states.append(state_of_run(session))
         sentences = advance(session)
         session.commit()
+        states.append(state_of_run(session))
+    assert states[:4] == [RunState.RUNNING, RunState.QUEUED] * 2
     assert "fell silent" in sentences[0]
     run = session.scalars(select(PolicyRun).execution_options(populate_existing=True)).one()
     assert run.state is RunState.FAILED
     assert "fell silent" in run.error
+
+
+def state_of_run(session: Session) -> RunState:
+    return session.scalars(select(PolicyRun.state)).one()
 
 
 def test_a_run_whose_figures_cannot_be_trusted_finishes_and_does_not_become_live(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -299,6 +300,23 @@ def test_a_stop_is_heard_while_the_inputs_are_written(session: Session) -> None:
     assert only_job(session).state is JobState.CANCELLED
     assert only_run(session).state is RunState.CANCELLED
     assert not trainer_lock(session).exists()
+
+
+def test_a_stop_while_the_artefact_is_verified_is_not_lost(session: Session) -> None:
+    make_talking_project(session)
+    stages = fake_stages("quick")
+    stage = stages[JobKind.SFT]
+
+    def collect(folder: Path, report: dict[str, Any]) -> Outcome:
+        runs.stop(session, only_job(session).id)
+        session.commit()
+        return stage.collect(folder, report)
+
+    worker = make_worker("quick")
+    worker.stages = stages | {JobKind.SFT: replace(stage, collect=collect)}
+    assert worker.turn()
+    assert only_job(session).state is JobState.CANCELLED
+    assert (only_run(session).state, only_run(session).is_live) == (RunState.CANCELLED, False)
 
 
 def test_a_lost_claim_can_neither_beat_nor_publish_nor_fail(session: Session) -> None:
