@@ -101,8 +101,8 @@ def find_unfinished(session: Session, project_id: uuid.UUID) -> list[Job]:
 CLAIM = text(
     """
     with pick as (
-        select j.id from job j
-        where j.state = 'queued' and j.cancel_requested_at is null
+        select j.id from job j join project p on p.id = j.project_id
+        where j.state = 'queued' and j.cancel_requested_at is null and not p.is_archived
           and not exists (select 1 from job r
                           where r.project_id = j.project_id and r.state = 'running')
           and pg_try_advisory_xact_lock(hashtextextended(j.project_id::text, 7))
@@ -121,7 +121,10 @@ CLAIM = text(
 
 
 def claim(session: Session, worker: str, lease: timedelta = LEASE) -> Claim | None:
-    """Take the oldest queued job of a project that trains nothing now; None when there is none."""
+    """Take the oldest queued job of a project that trains nothing now; None when there is none.
+
+    What waits in an archived project goes on waiting.
+    """
     try:
         with session.begin_nested():
             row = session.execute(CLAIM, {"worker": worker, "lease": lease}).one_or_none()

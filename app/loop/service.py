@@ -49,6 +49,7 @@ def start_step(session: Session, project: Project, step: Step, *, by: uuid.UUID 
 
     Raises Conflict when the step cannot be started now, with the reason.
     """
+    _refuse_archived(project)
     _lock(session, project.id, wait=True)
     reason = refusal(read_facts(session, project), step)
     if reason is not None:
@@ -61,6 +62,7 @@ def try_again(session: Session, project: Project, job_id: uuid.UUID, *, by: uuid
 
     Raises NotFound, and Conflict when something else runs or the job ended well.
     """
+    _refuse_archived(project)
     _lock(session, project.id, wait=True)
     job = _find_job(session, project, job_id)
     if job.state not in (JobState.FAILED, JobState.CANCELLED):
@@ -90,6 +92,13 @@ def stop_job(session: Session, project: Project, job_id: uuid.UUID, *, by: uuid.
     )
     name = NAMES[STEP_OF[job.kind]].capitalize()
     return f"{name} {'was stopped' if job.state is JobState.CANCELLED else 'is stopping'}."
+
+
+def _refuse_archived(project: Project) -> None:
+    if project.is_archived:
+        raise Conflict(
+            "This project is archived. Take it out of the archive first, in its settings."
+        )
 
 
 def _find_job(session: Session, project: Project, job_id: uuid.UUID) -> Job:

@@ -1,11 +1,13 @@
 """Projects and their guidelines. The verbs for flags are in `flags` and offered here as well."""
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app import jobs
 from app.accounts.audit import record_event
 from app.accounts.service import grant_role
 from app.errors import Conflict, Invalid
@@ -16,6 +18,7 @@ from app.projects.presets import add_preset
 from app.projects.queries import current_guidelines
 from app.projects.rules import WORDINGS, problems
 from app.tables.accounts import Person, Role
+from app.tables.jobs import JobState
 from app.tables.projects import GuidelineVersion, Objective, Project
 
 __all__ = [
@@ -111,10 +114,16 @@ def change_project(
 def set_archived(
     session: Session, project: Project, *, is_archived: bool, by: uuid.UUID | None
 ) -> None:
-    """Put a project away, or take it out again; nothing is deleted."""
+    """Put a project away, or take it out again; nothing is deleted.
+
+    What the worker does for a project that is put away stops, and can be tried again later.
+    """
     if project.is_archived == is_archived:
         return
     project.is_archived = is_archived
+    session.flush()
+    if is_archived:
+        _stop_running_job(session, project)
     record_event(
         session,
         "project.archived" if is_archived else "project.unarchived",
@@ -122,6 +131,14 @@ def set_archived(
         project_id=project.id,
         subject=project.name,
     )
+
+
+def _stop_running_job(session: Session, project: Project) -> None:
+    for job in jobs.find_unfinished(session, project.id):
+        if job.state is JobState.RUNNING:
+            # It may have ended since it was read, which is as well.
+            with suppress(Conflict):
+                jobs.request_cancel(session, job.id)
 
 
 def add_guideline_version(

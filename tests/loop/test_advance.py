@@ -15,6 +15,7 @@ from app.loop.facts import read_facts
 from app.loop.service import advance, start_step, stop_job, try_again
 from app.loop.state import Step
 from app.policy import service as policies
+from app.projects.service import set_archived
 from app.reward.service import Outcome
 from app.tables.accounts import Role
 from app.tables.base import utc_now
@@ -25,6 +26,7 @@ from app.tables.runs import Algorithm, PolicyRun, RunState
 from tests.collect.worlds import expire
 from tests.support import join, make_person, make_project
 from tests.worker.workers import make_talking_project
+from worker import stages
 
 
 def test_a_tiny_project_begins_with_its_imported_completions(session: Session) -> None:
@@ -85,8 +87,38 @@ def test_by_hand_each_step_can_be_asked_for_and_says_why_not(session: Session) -
 
 
 def test_an_archived_project_stands_still(session: Session) -> None:
-    make_talking_project(session, is_archived=True)
+    project = make_talking_project(session, is_archived=True)
+    alice = make_person(session)
     assert advance(session) == []
+    with pytest.raises(Conflict, match="archive"):
+        start_step(session, project, Step.SFT, by=alice.id)
+
+
+def test_what_waits_in_a_project_put_away_goes_on_waiting(session: Session) -> None:
+    project = make_talking_project(session)
+    alice = make_person(session)
+    advance(session)
+    set_archived(session, project, is_archived=True, by=alice.id)
+    assert jobs.claim(session, "alice") is None
+    set_archived(session, project, is_archived=False, by=alice.id)
+    assert claimed(session).kind is JobKind.SFT
+
+
+def test_what_runs_in_a_project_put_away_is_stopped_and_can_be_tried_again(
+    session: Session,
+) -> None:
+    project = make_talking_project(session)
+    alice = make_person(session)
+    advance(session)
+    claim = claimed(session)
+    set_archived(session, project, is_archived=True, by=alice.id)
+    assert jobs.heartbeat(session, claim) is jobs.Orders.CANCEL
+    stages.end_cancelled(session, claim)
+    with pytest.raises(Conflict, match="archive"):
+        try_again(session, project, claim.id, by=alice.id)
+    set_archived(session, project, is_archived=False, by=alice.id)
+    assert try_again(session, project, claim.id, by=alice.id)
+    assert claimed(session).run_id == claim.run_id
 
 
 @pytest.mark.parametrize(

@@ -175,9 +175,9 @@ def test_a_job_taken_by_another_worker_kills_the_child_and_publishes_nothing(
         wait_until(is_counting)
         job = session.scalars(select(Job).where(Job.kind == JobKind.SFT)).one()
         job.state, job.token, job.lease_until = JobState.QUEUED, None, None
-        project.is_archived = True
         session.flush()
         claim = jobs.claim(session, "bob")
+        project.is_archived = True
         session.commit()
         assert claim is not None
         time.sleep(2.5)
