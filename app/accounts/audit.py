@@ -7,6 +7,9 @@ from sqlalchemy.orm import Session
 
 from app.tables.accounts import AuditEvent
 
+# In place of an address where whoever acts is no account: only that they hold the server's console.
+COMMAND_LINE = "command line"
+
 
 def record_event(
     session: Session,

@@ -9,11 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from app.accounts.audit import record_event
 from app.datasets import browse
 from app.datasets.service import freeze, run_import, sweep_imports
 from app.datasets.transfer import hand_out
-from app.db import session_scope
 from app.errors import Invalid
 from app.tables.datasets import ImportState
 from app.web.access import StaffAccess
@@ -95,19 +93,10 @@ def post_import(
         upload.n_bytes,
         access.person.id,
         allow_single=allow_single,
+        address=address_of(request),
     )
     if done.state is ImportState.FAILED:
         raise Invalid(done.error, field=done.error_field, line=done.error_line)
-    with session_scope() as late:
-        record_event(
-            late,
-            "import.finished",
-            actor_id=access.person.id,
-            project_id=access.project.id,
-            subject=str(done.id),
-            detail={"file": done.file_name, "prompts": done.n_prompts},
-            address=address_of(request),
-        )
     return ImportOut.model_validate(done)
 
 
@@ -135,15 +124,8 @@ def post_preference_set(
     request: Request, access: StaffAccess, session: SessionDep
 ) -> PreferenceSetOut:
     """Freeze every counted answer. Status 409 where nothing was answered since the last freeze."""
-    frozen = freeze(session, access.project, access.person.id)
-    record_event(
-        session,
-        "preference_set.frozen",
-        actor_id=access.person.id,
-        project_id=access.project.id,
-        subject=str(frozen.id),
-        detail={"number": frozen.number, "content_hash": frozen.content_hash},
-        address=address_of(request),
+    frozen = freeze(
+        session, access.project, created_by=access.person.id, address=address_of(request)
     )
     return PreferenceSetOut.model_validate(frozen)
 

@@ -7,9 +7,10 @@ from sqlalchemy import Row, ScalarSelect, Select, Text, case, cast, func, litera
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
+from app.errors import NotFound
 from app.tables.collect import Assignment, Comparison, Completion, FlagAnswer, Pair, Prompt
 from app.tables.datasets import PreferenceRow, PreferenceSet, Split
-from app.tables.projects import Flag
+from app.tables.projects import Flag, Project
 
 CompletionA = aliased(Completion, name="completion_a")
 CompletionB = aliased(Completion, name="completion_b")
@@ -23,6 +24,7 @@ SWEEP = text(
     where state = 'running' and project_id = :project_id
       and created_at < clock_timestamp() - interval '10 seconds'
       and pg_try_advisory_xact_lock(hashtextextended(id::text, 22))
+    returning id
     """
 )
 
@@ -37,6 +39,14 @@ def hold_freezes(session: Session, project_id: uuid.UUID) -> None:
     """One freeze a project at a time: numbers, sides and pseudonyms follow from the one before."""
     statement = text("select pg_advisory_xact_lock(hashtextextended(:id, 23))")
     session.execute(statement, {"id": str(project_id)})
+
+
+def find_project(session: Session, slug: str) -> Project:
+    """Raises NotFound."""
+    project = session.scalar(select(Project).where(Project.slug == slug))
+    if project is None:
+        raise NotFound(f"There is no project “{slug}”.")
+    return project
 
 
 def group_name() -> Any:

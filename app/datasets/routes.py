@@ -6,7 +6,6 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from app.accounts.audit import record_event
 from app.datasets import browse
 from app.datasets.queries import count_unfrozen
 from app.datasets.service import (
@@ -71,22 +70,16 @@ def import_prompts(
         upload.file_name,
         upload.n_bytes,
         created_by=access.person.id,
-    )
-    record_event(
-        session,
-        "import.started",
-        actor_id=access.person.id,
-        project_id=access.project.id,
-        subject=str(row.id),
-        detail={"file": row.file_name, "bytes": upload.n_bytes},
         address=address_of(request),
     )
     allow_single = upload.fields.get("allow_single", "") not in ("", "false")
-    after.add_task(run_and_close, upload.stream, row, allow_single=allow_single)
+    after.add_task(
+        run_and_close, upload.stream, row, allow_single=allow_single, address=address_of(request)
+    )
     return redirect(f"{base_url(access)}/imports/{row.id}")
 
 
-def run_and_close(spool: BinaryIO, row: Import, *, allow_single: bool) -> None:
+def run_and_close(spool: BinaryIO, row: Import, *, allow_single: bool, address: str) -> None:
     with spool:
         run_import(
             row.project_id,
@@ -95,6 +88,7 @@ def run_and_close(spool: BinaryIO, row: Import, *, allow_single: bool) -> None:
             row.n_bytes,
             import_id=row.id,
             allow_single=allow_single,
+            address=address,
         )
 
 
@@ -117,15 +111,8 @@ def import_page(
 
 @router.post("/sets")
 def freeze_now(request: Request, access: StaffAccess, session: SessionDep) -> Response:
-    frozen = freeze(session, access.project, access.person.id)
-    record_event(
-        session,
-        "preference_set.frozen",
-        actor_id=access.person.id,
-        project_id=access.project.id,
-        subject=str(frozen.id),
-        detail={"number": frozen.number, "content_hash": frozen.content_hash},
-        address=address_of(request),
+    frozen = freeze(
+        session, access.project, created_by=access.person.id, address=address_of(request)
     )
     return redirect(
         f"{base_url(access)}/sets/{frozen.id}",

@@ -1,228 +1,45 @@
 """Verbs of the data: import a file, freeze what was answered, export what was frozen."""
 
-import logging
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from app.collect.incoming import PromptIn
-from app.collect.intake import Intake, add_prompts
+from app.accounts.audit import COMMAND_LINE, record_event
 from app.datasets import queries
 from app.datasets.freezing import as_line, make_rows, pseudonyms, same_answers
-from app.datasets.lines import Position, read_prompts
+from app.datasets.importing import announce_import, import_file, run_import, sweep_imports
 from app.db import session_scope
-from app.errors import Conflict, DomainError, Invalid, NotFound
-from app.settings import get_settings
-from app.tables.base import utc_now
-from app.tables.datasets import Import, ImportState, PreferenceRow, PreferenceSet, Split
+from app.errors import Conflict, Invalid, NotFound
+from app.tables.datasets import PreferenceRow, PreferenceSet, Split
 from app.tables.projects import Project
 
-log = logging.getLogger("prefloop.datasets")
-
-TELL_EVERY_SECONDS = 0.5
-# JSON of like shape packs well; more than this is a bomb, or should be split.
-UNPACKED_TO_PACKED = 16
-
-Progress = Callable[[int, int], None]
-
-CUT_OFF = (
-    "The import was cut off before its end: the server stopped or lost its database. "
-    "Nothing of the file was kept; import it again."
-)
-BROKE = (
-    "The import broke off, and nothing of the file was kept. The reason is in the server's log; "
-    "try again."
-)
-
-
-def run_import(
-    project_id: uuid.UUID,
-    stream: BinaryIO,
-    file_name: str,
-    n_bytes: int,
-    created_by: uuid.UUID | None = None,
-    *,
-    import_id: uuid.UUID | None = None,
-    allow_single: bool = False,
-    on_progress: Progress | None = None,
-) -> Import:
-    """Import a seekable stream of JSON lines, all of it or nothing, in transactions of its own.
-
-    Returns the import's row, finished or failed; a failed one says line, field and reason. Others
-    see its progress while it runs. `n_bytes` is the size as it lies on disk, packed or not.
-    Raises what is not the file's fault, after the row has been marked as failed.
-    """
-    import_id = import_id or uuid.uuid4()
-    position = Position()
-    tell = _Teller(import_id, position, n_bytes, on_progress)
-    try:
-        with session_scope() as session:
-            queries.hold_import(session, import_id)
-            _start(import_id, project_id, file_name, n_bytes, created_by)
-            prompts = read_prompts(
-                stream,
-                position,
-                allow_single=allow_single,
-                max_bytes=get_settings().max_upload_bytes * UNPACKED_TO_PACKED,
-            )
-            project = session.get_one(Project, project_id)
-            intake = add_prompts(session, project, tell.along(prompts), import_id=import_id)
-            _note_end(session, import_id, position, intake)
-    except DomainError as error:
-        _note_failure(import_id, position, error.message, error.line, error.field)
-    except BaseException:
-        with suppress(SQLAlchemyError):
-            _note_failure(import_id, position, BROKE)
-        raise
-    with session_scope() as session:
-        return session.get_one(Import, import_id)
-
-
-def announce_import(
-    session: Session,
-    project_id: uuid.UUID,
-    file_name: str,
-    n_bytes: int,
-    *,
-    created_by: uuid.UUID | None = None,
-    import_id: uuid.UUID | None = None,
-) -> Import:
-    """The import's row, for `run_import` to fill; it counts as cut off once nobody holds it."""
-    row = Import(
-        id=import_id or uuid.uuid4(),
-        project_id=project_id,
-        file_name=file_name.replace("\0", "")[:300],
-        n_bytes=n_bytes,
-        created_by=created_by,
-    )
-    session.add(row)
-    session.flush()
-    return row
-
-
-def _start(
-    import_id: uuid.UUID,
-    project_id: uuid.UUID,
-    file_name: str,
-    n_bytes: int,
-    created_by: uuid.UUID | None,
-) -> None:
-    """Let others see that the import runs; the row may be there already."""
-    with session_scope() as session:
-        row = session.get(Import, import_id)
-        if row is None:
-            announce_import(
-                session, project_id, file_name, n_bytes, created_by=created_by, import_id=import_id
-            )
-        else:
-            row.state, row.error, row.finished_at = ImportState.RUNNING, "", None
-
-
-class _Teller:
-    """Passes prompts on and says from time to time how far they are, in a commit of its own."""
-
-    def __init__(
-        self,
-        import_id: uuid.UUID,
-        position: Position,
-        n_bytes: int,
-        on_progress: Progress | None,
-    ) -> None:
-        self.import_id = import_id
-        self.position = position
-        self.n_bytes = n_bytes
-        self.on_progress = on_progress
-        self._told_at = time.monotonic()
-
-    def along(self, prompts: Iterator[PromptIn]) -> Iterator[PromptIn]:
-        for prompt in prompts:
-            yield prompt
-            if time.monotonic() - self._told_at >= TELL_EVERY_SECONDS:
-                self.tell()
-
-    def tell(self) -> None:
-        with session_scope() as session:
-            session.execute(
-                update(Import)
-                .where(Import.id == self.import_id)
-                .values(n_bytes_done=self.position.n_bytes, n_lines=self.position.n_lines)
-            )
-        if self.on_progress:
-            self.on_progress(self.position.n_bytes, self.n_bytes)
-        self._told_at = time.monotonic()
-
-
-def _note_end(session: Session, import_id: uuid.UUID, position: Position, intake: Intake) -> None:
-    """Say that the import has finished, in the transaction that makes it true."""
-    session.execute(
-        update(Import)
-        .where(Import.id == import_id)
-        .values(
-            state=ImportState.FINISHED,
-            n_bytes_done=position.n_bytes,
-            n_lines=position.n_lines,
-            n_prompts=intake.n_prompts,
-            n_completions=intake.n_completions,
-            n_pairs=intake.n_pairs,
-            finished_at=utc_now(),
-        )
-    )
-
-
-def _note_failure(
-    import_id: uuid.UUID,
-    position: Position,
-    error: str,
-    line: int | None = None,
-    field: str | None = None,
-) -> None:
-    with session_scope() as session:
-        session.execute(
-            update(Import)
-            .where(Import.id == import_id)
-            .values(
-                state=ImportState.FAILED,
-                n_bytes_done=position.n_bytes,
-                n_lines=position.n_lines,
-                error=error,
-                error_line=line,
-                error_field=field,
-                finished_at=utc_now(),
-            )
-        )
-
-
-def sweep_imports(session: Session, project_id: uuid.UUID) -> None:
-    """Mark imports of the project that nobody works on any more as cut off."""
-    session.execute(queries.SWEEP, {"project_id": project_id, "error": CUT_OFF})
-
-
-def import_file(path: Path, slug: str, progress: Progress | None = None) -> Import:
-    """Import a file from disk into the project `slug`. Raises NotFound and Invalid."""
-    with session_scope() as session:
-        project_id = _find_project(session, slug).id
-    try:
-        with path.open("rb") as stream:
-            n_bytes = path.stat().st_size
-            done = run_import(project_id, stream, path.name, n_bytes, on_progress=progress)
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.") from error
-    if done.state is ImportState.FAILED:
-        raise Invalid(done.error, field=done.error_field, line=done.error_line)
-    return done
+__all__ = [
+    "announce_import",
+    "export_file",
+    "export_lines",
+    "find_set",
+    "freeze",
+    "hash_lines",
+    "import_file",
+    "note_export",
+    "parse_split",
+    "run_import",
+    "stream_export",
+    "sweep_imports",
+]
 
 
 def freeze(
-    session: Session, project: Project, created_by: uuid.UUID | None = None
+    session: Session,
+    project: Project,
+    created_by: uuid.UUID | None = None,
+    *,
+    address: str = "",
 ) -> PreferenceSet:
     """Freeze every counted answer of the project as its next preference set; flushes.
 
@@ -261,6 +78,15 @@ def freeze(
     session.execute(insert(PreferenceRow), rows)
     frozen.content_hash = hash_lines(export_lines(session, frozen))
     session.flush()
+    record_event(
+        session,
+        "preference_set.frozen",
+        actor_id=created_by,
+        project_id=project.id,
+        subject=str(frozen.id),
+        detail={"number": frozen.number, "content_hash": frozen.content_hash},
+        address=address,
+    )
     return frozen
 
 
@@ -279,6 +105,26 @@ def hash_lines(lines: Iterator[str]) -> str:
     for line in lines:
         digest.update(line.encode())
     return digest.hexdigest()
+
+
+def note_export(
+    session: Session,
+    preference_set: PreferenceSet,
+    split: Split | None,
+    *,
+    by: uuid.UUID | None,
+    address: str,
+) -> None:
+    """Say in the audit trail who took the lines, before they are out."""
+    record_event(
+        session,
+        "preference_set.exported",
+        actor_id=by,
+        project_id=preference_set.project_id,
+        subject=str(preference_set.id),
+        detail={"number": preference_set.number, "split": split.value if split else "all"},
+        address=address,
+    )
 
 
 def stream_export(set_id: uuid.UUID, split: Split | None = None) -> Iterator[bytes]:
@@ -300,7 +146,8 @@ def export_file(slug: str, number: int | None, path: Path, split: str | None = N
     side = parse_split(split)
     partial = path.with_name(path.name + ".partial")
     with session_scope() as session:
-        frozen = find_set(session, _find_project(session, slug), number)
+        frozen = find_set(session, queries.find_project(session, slug), number)
+        note_export(session, frozen, side, by=None, address=COMMAND_LINE)
         n = 0
         with partial.open("w", encoding="utf-8", newline="\n") as stream:
             for line in export_lines(session, frozen, side):
@@ -330,10 +177,3 @@ def find_set(session: Session, project: Project, number: int | None = None) -> P
         which = "no preference set yet" if number is None else f"no preference set {number}"
         raise NotFound(f"The project “{project.name}” has {which}. Freeze one on its data page.")
     return found
-
-
-def _find_project(session: Session, slug: str) -> Project:
-    project = session.scalar(select(Project).where(Project.slug == slug))
-    if project is None:
-        raise NotFound(f"There is no project “{slug}”.")
-    return project

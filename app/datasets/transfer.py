@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.accounts.audit import record_event
 from app.datasets import browse
-from app.datasets.service import parse_split, stream_export
+from app.datasets.service import note_export, parse_split, stream_export
 from app.tables.datasets import PreferenceSet, Split
 from app.tables.projects import Project
 
@@ -40,13 +39,5 @@ def hand_out(
     """The lines of a frozen set, and a note of who took them. Raises NotFound and Invalid."""
     side = parse_split(split)
     found = browse.find_set_by_id(session, project, set_id)
-    record_event(
-        session,
-        "preference_set.exported",
-        actor_id=by,
-        project_id=project.id,
-        subject=str(found.id),
-        detail={"number": found.number, "split": side.value if side else "all"},
-        address=address,
-    )
+    note_export(session, found, side, by=by, address=address)
     return Export(stream_export(found.id, side), file_name(project, found, side))

@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from app.datasets import service
-from app.datasets.service import import_file
+from app.datasets import importing
+from app.datasets.importing import import_file
 
 
 def stall(done: int, total: int) -> None:
@@ -14,5 +14,5 @@ def stall(done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    service.TELL_EVERY_SECONDS = 0.3
+    importing.TELL_EVERY_SECONDS = 0.3
     import_file(Path(sys.argv[1]), "garden", stall)

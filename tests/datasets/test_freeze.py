@@ -13,7 +13,7 @@ from app.datasets.queries import count_unfrozen
 from app.datasets.service import export_file, export_lines, freeze, hash_lines
 from app.datasets.split import position_of, split_groups
 from app.errors import Conflict, NotFound
-from app.tables.accounts import Person
+from app.tables.accounts import AuditEvent, Person
 from app.tables.collect import Completion, Pair
 from app.tables.datasets import Split
 from app.tables.projects import FlagScope, Project
@@ -215,3 +215,18 @@ def test_a_file_is_written_whole_by_number_and_split(
     assert list(tmp_path.iterdir()) == [out]
     with pytest.raises(NotFound, match="no preference set 9"):
         export_file("garden", 9, out)
+
+
+def test_whoever_freezes_and_exports_without_a_browser_is_noted_too(
+    session: Session, project: Project, alice: Person, tmp_path: Path
+) -> None:
+    answer(session, add_pairs(session, project, 1)[0], alice)
+    frozen = freeze(session, project)
+    session.commit()
+    export_file("garden", None, tmp_path / "out.jsonl", "eval")
+    frozen_by, taken_by = session.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
+    assert frozen_by.action == "preference_set.frozen"
+    assert frozen_by.subject == taken_by.subject == str(frozen.id)
+    assert taken_by.action == "preference_set.exported"
+    assert taken_by.detail == {"number": 1, "split": "eval"}
+    assert taken_by.address == "command line"

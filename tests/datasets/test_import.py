@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.datasets import queries, service
+from app.datasets import importing, queries
 from app.datasets.lines import Position, read_prompts
 from app.datasets.service import import_file, run_import, sweep_imports
 from app.db import session_scope
 from app.errors import DomainError, Invalid, NotFound
+from app.tables.accounts import AuditEvent
 from app.tables.base import utc_now
 from app.tables.collect import Completion, Pair, Prompt
 from app.tables.datasets import Import, ImportState
@@ -195,7 +196,7 @@ def test_a_packed_file_comes_in_and_a_damaged_or_endless_one_does_not(
     assert "gzip file is damaged" in bring(project, packed[:-9]).error
     assert "gzip file is damaged" in bring(project, packed[:20] + b"?" + packed[21:]).error
     assert "longer than 16 MB" in bring(project, gzip.compress(b" " * (40 * 2**20))).error
-    monkeypatch.setattr(service, "UNPACKED_TO_PACKED", 2**-8)
+    monkeypatch.setattr(importing, "UNPACKED_TO_PACKED", 2**-8)
     assert "unpacks to more than 1 MB" in bring(project, gzip.compress(b"\n" * 2**21)).error
     assert count(session, Prompt) == 1
 
@@ -220,7 +221,7 @@ def test_two_files_at_once_do_each_other_no_harm(session: Session, project: Proj
 def test_others_see_progress_while_a_file_comes_in(
     session: Session, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "TELL_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(importing, "TELL_EVERY_SECONDS", 0.0)
     seen: list[tuple[int, int, int]] = []
 
     def look(done: int, total: int) -> None:
@@ -303,6 +304,8 @@ def test_kill_nine_in_the_middle_leaves_nothing_but_a_row_that_says_so(
     assert row.state is ImportState.FAILED
     assert "was cut off" in row.error
     assert count(session, Prompt) == 0
+    (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "import.failed"))
+    assert "was cut off" in event.detail["error"]
     assert bring(project, GOOD).n_pairs == 1
 
 
@@ -331,6 +334,10 @@ def test_a_file_is_imported_from_disk_by_the_projects_name(
         import_file(file, "meadow")
     with pytest.raises(NotFound, match="cannot be read"):
         import_file(tmp_path / "missing", "garden")
+    events = session.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
+    ends = ["import.started", "import.finished", "import.started", "import.failed"]
+    assert [event.action for event in events] == ends
+    assert {event.address for event in events} == {"command line"}
 
 
 def _resident() -> int:

@@ -95,7 +95,11 @@ def test_a_file_comes_in_by_the_page_and_its_page_says_how_it_went(
     page = browsing.get(sent.headers["location"]).text
     assert "Nothing was imported." in page
     assert "Line 2 is not JSON" in page
-    assert session.scalars(select(AuditEvent.action)).all() == ["import.started"] * 2
+    events = session.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
+    ends = ["import.started", "import.finished", "import.started", "import.failed"]
+    assert [event.action for event in events] == ends
+    assert {event.actor_id for event in events} == {rita.id}
+    assert "Line 2 is not JSON" in events[3].detail["error"]
 
 
 def test_a_forged_upload_and_one_without_a_file_are_refused(
@@ -300,3 +304,22 @@ def test_nobody_elses_body_is_taken_and_none_that_is_too_large(
 def test_the_browsers_script_uses_nothing_that_the_policy_forbids() -> None:
     script = Path("static/js/upload.js").read_text(encoding="utf-8")
     assert not [word for word in ("innerHTML", "eval(", "DOMParser") if word in script]
+
+
+def test_freezing_importing_and_exporting_by_a_script_are_each_noted_once(
+    browsing: Browsing, session: Session, project: Project, rita: Person, bearer: dict[str, str]
+) -> None:
+    answer(session, add_pairs(session, project, 1)[0], rita)
+    session.commit()
+    client = browsing.client
+    assert client.post(f"{API}/imports", content=GOOD, headers=bearer).status_code == 201
+    frozen = client.post(f"{API}/preference-sets", headers=bearer).json()
+    url = f"{API}/preference-sets/{frozen['id']}/export.jsonl"
+    assert client.get(url, headers=bearer).status_code == 200
+    events = session.scalars(select(AuditEvent).order_by(AuditEvent.id)).all()
+    assert [event.action for event in events] == [
+        *("import.started", "import.finished"),
+        *("preference_set.frozen", "preference_set.exported"),
+    ]
+    assert {event.actor_id for event in events} == {rita.id}
+    assert all(event.address for event in events)
