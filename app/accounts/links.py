@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from app.accounts.audit import record_event
+from app.accounts.audit import COMMAND_LINE, record_event
 from app.accounts.queries import (
     drop_unused_links,
     find_person,
@@ -139,12 +139,12 @@ def _make_link(session: Session, person: Person, purpose: LinkPurpose, by: uuid.
         )
     )
     session.flush()
-    if by is not None:
-        record_event(
-            session,
-            "link.made",
-            actor_id=by,
-            subject=person.email,
-            detail={"purpose": purpose.value},
-        )
+    record_event(
+        session,
+        "link.made",
+        actor_id=by,
+        subject=person.email,
+        detail={"purpose": purpose.value},
+        address="" if by else COMMAND_LINE,
+    )
     return f"/welcome/{secret}"

@@ -215,7 +215,15 @@ def end_other_logins(session: Session, person: Person, keep: uuid.UUID | None) -
     others = delete(LoginSession).where(LoginSession.person_id == person.id)
     if keep is not None:
         others = others.where(LoginSession.id != keep)
-    session.execute(others)
+    n_ended = len(session.execute(others.returning(LoginSession.id)).all())
+    if n_ended:
+        record_event(
+            session,
+            "session.others_ended",
+            actor_id=person.id,
+            subject=person.email,
+            detail={"sessions": n_ended},
+        )
 
 
 def _hold_address(session: Session, email: str) -> None:

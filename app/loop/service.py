@@ -161,8 +161,8 @@ def _lock(session: Session, project_id: uuid.UUID, *, wait: bool) -> bool:
     return wait or bool(answer)
 
 
-def _register(session: Session, project: Project, by: uuid.UUID | None) -> str:  # noqa: ARG001
-    policies.register_base(session, project)
+def _register(session: Session, project: Project, by: uuid.UUID | None) -> str:
+    policies.register_base(session, project, by=by)
     return f"{project.base_model} is the first policy."
 
 

@@ -36,14 +36,14 @@ def default_configuration(project: Project, algorithm: Algorithm) -> dict[str, A
     }
 
 
-def register_base(session: Session, project: Project) -> PolicyRun:
+def register_base(session: Session, project: Project, *, by: uuid.UUID | None = None) -> PolicyRun:
     """The base model as it came, as the project's first policy: finished and live."""
     run = _new_run(session, project, Algorithm.BASE, {})
     run.artefact = project.base_model
     run.started_at = utc_now()
     runs.end(run, RunState.FINISHED)
     _make_live(session, run)
-    _note(session, run, "registered", None)
+    _note(session, run, "registered", by)
     return run
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.links import make_invitation
 from app.accounts.service import create_person, invite, make_owner_link, make_sign_in_link
-from app.tables.accounts import OneTimeLink, Person, Role
+from app.tables.accounts import AuditEvent, OneTimeLink, Person, Role
 from tests.support import Browsing, join, make_person, make_project
 
 PASSWORD = "four calm grey geese"
@@ -111,6 +111,8 @@ def test_a_lost_password_is_replaced_by_a_link_and_the_old_one_is_dead(
     create_person(session, email="ada@example.org", name="Ada", password="the old password")
     path = make_sign_in_link(session, "ADA@example.org")
     session.commit()
+    made = session.scalars(select(AuditEvent).where(AuditEvent.action == "link.made")).one()
+    assert (made.subject, made.address) == ("ada@example.org", "command line")
     assert client.post(path, data={"password": PASSWORD}).status_code == 303
     client.cookies.clear()
     for password, status in (("the old password", 401), (PASSWORD, 303)):

@@ -164,6 +164,20 @@ def test_a_session_that_its_owner_ends_is_out_at_once(browsing: Browsing, sessio
     assert browsing.get("/account").status_code == 303
 
 
+def test_ending_all_other_sessions_is_noted_with_their_number(
+    browsing: Browsing, session: Session
+) -> None:
+    alice = make_person(session)
+    log_in(session, alice)
+    log_in(session, alice)
+    browsing.sign_in(alice)
+    for _ in range(2):
+        assert browsing.post("/account/sessions/end-others").status_code == 303
+    event = session.scalars(select(AuditEvent)).one()
+    assert (event.action, event.actor_id) == ("session.others_ended", alice.id)
+    assert event.detail == {"sessions": 2}
+
+
 def test_nobody_ends_the_session_of_someone_else(browsing: Browsing, session: Session) -> None:
     log_in(session, make_person(session, "bob"))
     bobs = session.scalars(select(LoginSession.id)).one()
