@@ -106,7 +106,7 @@ def test_one_round_of_the_demonstration_raises_the_true_reward(tmp_path: Path) -
     assert after["mean"] - before["mean"] > 2 * noise
     assert only["predicted_reward"]["after"] > only["predicted_reward"]["before"]
     assert only["reward_accuracy"] > 0.5
-    assert only["n_comparisons"] == 1500
+    assert only["n_comparisons"] > 1000
     assert only["kl"] > 0
     assert picture.read_text().startswith("<svg")
     assert "Round 1" in done.stdout

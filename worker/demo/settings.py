@@ -11,7 +11,7 @@ class DemoSettings:
     seed: int = 0
     kl_coef: float = 0.1
     demonstrations_a_prompt: int = 12  # about 3,700 answers, fewer where two are equal
-    comparisons_per_round: int = 1500
+    comparisons_per_round: int = 2400
     policy_steps: int = 24
     max_new_tokens: int = 40
     n_measured: int = 344  # completions of held-out prompts, four for each of the 86
