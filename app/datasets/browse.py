@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, cast, func, or_, select, text
+from sqlalchemy import Row, Select, cast, func, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
@@ -147,7 +148,13 @@ def _matching(project_id: uuid.UUID, words: str) -> Select[Any]:
         .where(Completion.prompt_id == Prompt.id, Completion.text.ilike(pattern))
         .exists()
     )
-    in_prompt = cast(Prompt.messages, Text).ilike(pattern)
+    # As text and not as JSON, which writes quotes and line feeds in another way than people do.
+    message = func.jsonb_array_elements(Prompt.messages).table_valued("value", name="message")
+    in_prompt = (
+        select(message.c.value)
+        .where(cast(message.c.value, JSONB)["content"].astext.ilike(pattern))
+        .exists()
+    )
     return statement.where(or_(in_prompt, Prompt.group_key == words, in_completion))
 
 

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from app.collect.intake import add_prompts
 from app.db import session_scope
 from app.settings import get_settings
 from app.tables.accounts import ApiToken, AuditEvent, Person, Role
@@ -21,7 +22,7 @@ from app.tables.collect import Prompt
 from app.tables.datasets import Import, ImportState
 from app.tables.projects import Project
 from app.web.login import hash_token
-from tests.datasets.support import add_pairs, answer, answer_flag, line, make_flag
+from tests.datasets.support import add_pairs, answer, answer_flag, line, make_flag, prompt_in
 from tests.support import Browsing, join, make_person, make_project
 
 BASE = "/projects/garden/datasets"
@@ -179,6 +180,19 @@ def test_prompts_can_be_searched_and_paged_and_show_their_answers(
     page = browsing.get(f"{BASE}/prompts/{pairs[0].prompt_id}").text
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert "<script>" not in page.split("<main")[1]
+
+
+def test_the_search_reads_what_was_said_and_not_how_it_is_stored(
+    browsing: Browsing, session: Session, project: Project, rita: Person
+) -> None:
+    add_prompts(session, project, [prompt_in('Say "hi" to\nZoë \\o/', "a", "b")])
+    browsing.sign_in(rita)
+    for words, is_found in {
+        '"hi"': True, "Zoë": True, "\\o/": True, "say": True,
+        "role": False, "user": False, "content": False, "[{": False, '",': False, "\\n": False,
+    }.items():  # fmt: skip
+        page = browsing.get(f"{BASE}/prompts", params={"q": words}).text
+        assert ("Nothing found" not in page) is is_found, words
 
 
 def test_what_belongs_to_another_project_does_not_exist_here(
