@@ -47,7 +47,7 @@ class Keeper:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and not _has_ended(self._process)
+        return self._process is not None and not has_ended(self._process)
 
     @property
     def pid(self) -> int | None:
@@ -74,7 +74,7 @@ class Keeper:
         if self._process is None:
             if now >= self._start_again_at:
                 self.start()
-        elif _has_ended(self._process):
+        elif has_ended(self._process):
             if now - self._started_at > self._longest_pause:
                 self._pause = self._first_pause
             self._say(self._obituary(self._bury(self._process)))
@@ -88,9 +88,9 @@ class Keeper:
         if process is None:
             return
         give_up_at = time.monotonic() + self.child.seconds_to_stop
-        if not _has_ended(process):
+        if not has_ended(process):
             process.send_signal(signal.SIGTERM)
-        while not _has_ended(process) and not is_hurried() and time.monotonic() < give_up_at:
+        while not has_ended(process) and not is_hurried() and time.monotonic() < give_up_at:
             time.sleep(0.02)
         self._bury(process)
         self._process = None
@@ -100,8 +100,7 @@ class Keeper:
 
         In this order: while the child is not reaped, nobody else can have its number.
         """
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         return process.wait()
 
     def _obituary(self, status: int) -> str:
@@ -112,8 +111,28 @@ class Keeper:
         return f"The {self.child.name} {how}{detail}{words}; it starts again in {self._pause:g} s."
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it is over, without reaping it."""
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is over, without reaping it where the system can tell.
+
+    Before Python 3.13 macOS cannot. There it is reaped, and its group killed at once: its number
+    is free from then on.
+    """
     if process.returncode is not None:
         return True
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    if process.poll() is None:
+        return False
+    _kill_group_of(process)
+    return True
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill it and all that it started; nothing where it is reaped, as another may be it by now."""
+    if process.returncode is None:
+        _kill_group_of(process)
+
+
+def _kill_group_of(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from app.children import has_ended, kill_group
 from app.errors import Conflict
 from app.launch import command
 from app.logs import last_lines, size
@@ -129,36 +130,28 @@ class Child:
         if not self._reader.is_alive():
             # Its output is closed, so the end is a matter of moments.
             self._wait_for_the_end(seconds=0.2)
-        return self._is_over(os.WNOHANG)
+        return has_ended(self._process)
 
     def terminate(self) -> None:
         """Ask it to save and end."""
-        if not self._is_over(os.WNOHANG):
+        if not has_ended(self._process):
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it and all that it started, now."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        kill_group(self._process)
 
     def finish(self) -> int:
         """Wait until it has ended and everything it said is heard; its status."""
-        self._is_over(0)
+        self._wait_for_the_end()
         self.kill()
         status = self._process.wait()
         self._reader.join(timeout=SECONDS_TO_DIE)
         return status
 
-    def _is_over(self, options: int) -> bool:
-        if self._process.returncode is not None:
-            return True
-        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | options)
-        return found is not None
-
-    def _wait_for_the_end(self, seconds: float) -> None:
+    def _wait_for_the_end(self, seconds: float = math.inf) -> None:
         give_up_at = time.monotonic() + seconds
-        while not self._is_over(os.WNOHANG) and time.monotonic() < give_up_at:
+        while not has_ended(self._process) and time.monotonic() < give_up_at:
             time.sleep(0.005)
 
     def obituary(self, status: int) -> str:

@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.children import Child, Keeper
 from tests.postgres.processes import eventually
 
@@ -16,6 +18,13 @@ STUBBORN = (
 
 def python(code: str, folder: Path, seconds_to_stop: float = 5) -> Child:
     return Child("clerk", (sys.executable, "-c", code), {}, folder / "clerk.log", seconds_to_stop)
+
+
+@pytest.fixture(autouse=True, params=["waitid", "no waitid"])
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that can tell the end of a child without reaping it, and one that cannot."""
+    if request.param == "no waitid":
+        monkeypatch.delattr(os, "waitid")
 
 
 def test_a_child_that_crashes_is_started_again_later_each_time_and_says_why(tmp_path: Path) -> None:

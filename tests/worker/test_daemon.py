@@ -380,7 +380,12 @@ def test_the_worker_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_child_cannot_reach_the_database_and_dies_with_its_group(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_waitid", [True, False])
+def test_the_child_cannot_reach_the_database_and_dies_with_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_waitid: bool
+) -> None:
+    if not has_waitid:
+        monkeypatch.delattr(os, "waitid")
     program = (
         "import json, os, subprocess, sys; p = subprocess.Popen(['sleep', '60']);"
         "print(json.dumps({'event': 'result', 'report': {"
