@@ -8,10 +8,10 @@ import httpx
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
-from app.tables.accounts import LoginSession, Membership, Person, Role
+from app.tables.accounts import LoginSession, Membership, Person, Role, hash_token
 from app.tables.base import utc_now
 from app.tables.projects import Objective, Project
-from app.web.login import cookie_name, hash_token
+from app.web.login import cookie_name
 
 
 def make_person(session: Session, name: str = "alice", *, is_owner: bool = False) -> Person:

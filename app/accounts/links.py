@@ -17,9 +17,9 @@ from app.accounts.queries import (
     has_owner_with_password,
     valid_link,
 )
-from app.accounts.tokens import digest, new_secret
+from app.accounts.tokens import new_secret
 from app.errors import Forbidden, NotFound
-from app.tables.accounts import LinkPurpose, Membership, OneTimeLink, Person, Role
+from app.tables.accounts import LinkPurpose, Membership, OneTimeLink, Person, Role, hash_token
 from app.tables.base import utc_now
 
 LIFETIMES = {
@@ -89,7 +89,7 @@ def renew_invitation(session: Session, person: Person, by: Person) -> str:
 
 def find_link(session: Session, secret: str) -> tuple[OneTimeLink, Person]:
     """The link and whom it signs in, locked until the transaction ends. Raises NotFound."""
-    row = valid_link(session, digest(secret))
+    row = valid_link(session, hash_token(secret))
     if row is None or row[1].is_simulated:
         raise NotFound(GONE)
     return row[0], row[1]
@@ -131,7 +131,7 @@ def _make_link(session: Session, person: Person, purpose: LinkPurpose, by: uuid.
     secret = new_secret()
     session.add(
         OneTimeLink(
-            token_hash=digest(secret),
+            token_hash=hash_token(secret),
             purpose=purpose,
             person_id=person.id,
             created_by=by,

@@ -1,19 +1,15 @@
-"""Secrets that are shown once and stored as a SHA-256: one-time links and API tokens.
-
-They carry 256 random bits, so a plain hash is enough (OWASP ASVS 5.0, 11.4).
-"""
+"""Secrets that are shown once and stored as a hash: one-time links and API tokens."""
 
 import secrets
 import uuid
 from datetime import timedelta
-from hashlib import sha256
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
 from app.errors import Invalid, NotFound
-from app.tables.accounts import ApiToken, Person
+from app.tables.accounts import ApiToken, Person, hash_token
 from app.tables.base import utc_now
 
 READ_ONLY = "read"
@@ -22,11 +18,6 @@ MOST_DAYS = 366
 
 def new_secret() -> str:
     return secrets.token_urlsafe(32)
-
-
-def digest(secret: str) -> bytes:
-    """What the table keeps: 32 bytes."""
-    return sha256(secret.encode()).digest()
 
 
 def create_api_token(
@@ -43,7 +34,7 @@ def create_api_token(
         person_id=person.id,
         name=name,
         prefix=secret[:9],
-        token_hash=digest(secret),
+        token_hash=hash_token(secret),
         scopes=[READ_ONLY] if is_read_only else [],
         expires_at=utc_now() + timedelta(days=days),
     )

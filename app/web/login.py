@@ -1,14 +1,12 @@
 """Who is signed in: a server-side session in a cookie, or a bearer token on the JSON API.
 
-Only SHA-256 hashes of tokens are stored; the tokens have 256 random bits, so a plain hash is
-enough (OWASP ASVS 5.0, 7.2). Sessions end after 14 idle days or 60 days in all.
+Only hashes of tokens are stored. Sessions end after 14 idle days or 60 days in all.
 """
 
 import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from types import SimpleNamespace
 from typing import Annotated
 
@@ -19,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.db import session_scope
 from app.errors import Forbidden, Unauthenticated
 from app.settings import get_settings
-from app.tables.accounts import ApiToken, LoginSession, Person
+from app.tables.accounts import ApiToken, LoginSession, Person, hash_token
 from app.tables.base import utc_now
 from app.web.dependencies import SessionDep
 
@@ -36,10 +34,6 @@ class Login:
     session_id: uuid.UUID | None
     csrf_token: str
     is_read_only: bool = False
-
-
-def hash_token(token: str) -> bytes:
-    return sha256(token.encode()).digest()
 
 
 def cookie_name() -> str:

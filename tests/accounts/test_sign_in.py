@@ -11,8 +11,8 @@ from app.accounts import sign_in
 from app.accounts.passwords import check_password
 from app.accounts.service import create_person, deactivate
 from app.errors import Invalid
-from app.tables.accounts import AuditEvent, LoginSession, Person, SignInAttempt
-from app.web.login import cookie_name, hash_token
+from app.tables.accounts import AuditEvent, LoginSession, Person, SignInAttempt, hash_token
+from app.web.login import cookie_name
 from tests.support import Browsing, log_in, make_person
 
 PASSWORD = "four calm grey geese"

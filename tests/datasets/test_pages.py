@@ -16,12 +16,11 @@ from sqlalchemy.orm import Session
 from app.collect.intake import add_prompts
 from app.db import session_scope
 from app.settings import get_settings
-from app.tables.accounts import ApiToken, AuditEvent, Person, Role
+from app.tables.accounts import ApiToken, AuditEvent, Person, Role, hash_token
 from app.tables.base import utc_now
 from app.tables.collect import Prompt
 from app.tables.datasets import Import, ImportState
 from app.tables.projects import Project
-from app.web.login import hash_token
 from tests.datasets.support import add_pairs, answer, answer_flag, line, make_flag, prompt_in
 from tests.support import Browsing, join, make_person, make_project
 

@@ -6,12 +6,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.tables.accounts import ApiToken, AuditEvent, Person, Role
+from app.tables.accounts import ApiToken, AuditEvent, Person, Role, hash_token
 from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import RewardRun, RunState
-from app.web.login import hash_token
 from tests.loop.worlds import (
     add_comparisons,
     add_job,
