@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import FrameType
 
@@ -143,13 +143,14 @@ def run_until_idle(
     *,
     stages: Mapping[JobKind, Stage] = STAGES,
     pace: Pace | None = None,
+    until: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Do jobs in this process until none is due or the time is over; how many were done.
+    """Do jobs in this process until none is due, `until` holds or the time is over; how many.
 
     For the demonstration and for tests; call it from the main thread.
     """
     worker = Worker(stages=stages, pace=pace or Pace(idle=0.05), device="this process")
     give_up_at, n_done = time.monotonic() + max_seconds, 0
-    while time.monotonic() < give_up_at and worker.turn():
+    while time.monotonic() < give_up_at and not until() and worker.turn():
         n_done += 1
     return n_done

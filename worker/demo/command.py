@@ -43,7 +43,7 @@ def demo(
     demonstration.set_up()
     done: list[Round] = []
     for number in range(1, rounds + 1):
-        done.append(demonstration.turn(number))
+        done.append(demonstration.turn(number, is_last=number == rounds))
         typer.echo("\n" + as_table(done[-1]) + "\n")
     result = {
         "seed": seed,

@@ -71,15 +71,18 @@ class Demonstration:
         self.say("A tiny network learns the small language, and writes the first pairs.")
         self._work()
 
-    def turn(self, number: int) -> Round:
-        """One round: people answer, a reward model learns, the policy is optimised and writes."""
+    def turn(self, number: int, *, is_last: bool = False) -> Round:
+        """One round: people answer, a reward model learns, the policy is optimised and writes.
+
+        After the last round it writes nothing, for nobody would read it.
+        """
         began, before_policy = time.monotonic(), self._live_policy()
         before = self._sample(before_policy)
         self.say(f"Round {number}: {len(self.crowd)} simulated annotators answer.")
         n = answer_everything(self.project_id, self.crowd, self.people, self.settings.seed)
         self.say(f"Round {number}: {n:,} answers; training the reward model and the policy.")
         self._ask_for_training(n)
-        self._work()
+        self._work(lambda: is_last and self._newest_policy().id != before_policy.id)
         policy, reward = self._newest_policy(), self._live_reward()
         if policy.id == before_policy.id:
             raise TrainerError("The round ended without a new policy; the log above says why.")
@@ -113,12 +116,12 @@ class Demonstration:
             if file.exists():
                 yield run.number, file
 
-    def _work(self) -> None:
+    def _work(self, until: Callable[[], bool] = lambda: False) -> None:
         """Do this project's jobs until none is due, here or by another worker beside us."""
         give_up_at = time.monotonic() + self.settings.seconds_at_most
         while time.monotonic() < give_up_at:
-            run_until_idle(max_seconds=give_up_at - time.monotonic())
-            if self._is_quiet():
+            run_until_idle(max_seconds=give_up_at - time.monotonic(), until=until)
+            if until() or self._is_quiet():
                 break
             time.sleep(0.5)
         with session_scope() as session:
