@@ -5,6 +5,7 @@ knows files alone, collected (the artefact is verified and hashed), and publishe
 transaction that also ends the job.
 """
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from worker.errors import TrainerError
 from worker.inputs import demonstration_lines, options, prompt_lines, write_once
 from worker.select import pairs
 
-MODEL = "model"
+MODEL, DAMAGED = "model", "damaged"
 TRAINER = (sys.executable, "-m", "worker.main")
 
 
@@ -100,6 +101,7 @@ def hand_back(session: Session, job: Claim) -> None:
 
 def _prepare_reward(session: Session, job: Claim, folder: Path) -> list[str]:
     run = session.get_one(RewardRun, job.run_id)
+    _set_damaged_aside(folder)
     frozen = session.get_one(PreferenceSet, run.preference_set_id)
     # A set of one prompt lies on one side: then the trainer holds out what it can.
     is_split = frozen.n_train > 0 and frozen.n_eval > 0
@@ -126,6 +128,7 @@ def _reward_base(session: Session, run: RewardRun) -> tuple[str, ...]:
 
 def _prepare_sft(session: Session, job: Claim, folder: Path) -> list[str]:
     run = session.get_one(PolicyRun, job.run_id)
+    _set_damaged_aside(folder)
     demonstrations = folder / "demonstrations.jsonl"
     write_once(demonstrations, lambda: demonstration_lines(session, run.project_id))
     return [
@@ -137,6 +140,7 @@ def _prepare_sft(session: Session, job: Claim, folder: Path) -> list[str]:
 
 def _prepare_policy(session: Session, job: Claim, folder: Path) -> list[str]:
     run = session.get_one(PolicyRun, job.run_id)
+    _set_damaged_aside(folder)
     prompts = folder / "prompts.jsonl"
     write_once(prompts, lambda: prompt_lines(session, run.project_id))
     parent = session.get_one(PolicyRun, run.parent_id)
@@ -148,6 +152,17 @@ def _prepare_policy(session: Session, job: Claim, folder: Path) -> list[str]:
         *("--reward-model", runs.artefact_path(reward)),
         *options(run.configuration),
     ]
+
+
+def _set_damaged_aside(folder: Path) -> None:
+    """Make room for a new artefact where one does not verify: no trainer writes over anything.
+
+    The newest damaged one is kept, for people who want to know what happened to it.
+    """
+    artefact, aside = folder / MODEL, folder / DAMAGED
+    if artefact.exists() and verify(artefact):
+        shutil.rmtree(aside, ignore_errors=True)
+        artefact.rename(aside)
 
 
 def _out(folder: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from worker.checkpoints import write_artefact
+from worker.checkpoints import verify, write_artefact
 
 out, mode = Path(sys.argv[1]), sys.argv[2]
 count = out.with_name("count")
@@ -42,6 +42,12 @@ if mode == "garbage":
     sys.stdout.buffer.write(b'\xff\xfe{"event"\n[1]\n{"event": "progress"}\n{"event": 7}\nnull\n')
     sys.stdout.buffer.write(b"x" * 5_000_000 + b"\n")
     sys.stdout.flush()
+if (out / "manifest.json").exists():
+    if verify(out):
+        say("error", message=f"{out} exists and is no finished model.")
+        sys.exit(1)
+    say("result", report={})
+    sys.exit(0)
 first = int(count.read_text()) if count.exists() else 0
 if first:
     say("note", message=f"Resumed after step {first}.")

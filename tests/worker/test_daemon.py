@@ -111,6 +111,19 @@ def test_a_trainer_that_fails_becomes_a_sentence_and_waits_for_a_person(
     assert not worker.turn(), "a failed step starts again by itself"
 
 
+def test_a_run_whose_artefact_was_damaged_is_made_good_by_trying_again(session: Session) -> None:
+    make_talking_project(session)
+    make_worker("torn").turn()
+    run = only_run(session)
+    assert run.state is RunState.FAILED
+    policies.retry(session, run)
+    session.commit()
+    assert make_worker("quick").turn()
+    assert only_run(session).is_live
+    assert starts(session)[-1][0] > 0, "it began anew"
+    assert (model_folder(session).with_name("damaged") / "weights").read_text() == "2"
+
+
 def test_a_trainer_that_prints_garbage_is_heard_where_it_makes_sense(session: Session) -> None:
     make_talking_project(session)
     make_worker("garbage").turn()
