@@ -162,10 +162,18 @@ def _patience(facts: Facts, step: Step) -> str:
             return f"Policy run {number} raised alarms and was not made live. Look at it first."
         return "Waits for a newer reward model."
     if step is Step.SAMPLE:
-        if facts.n_pairs_open:
-            return f"Waits until people have answered the {facts.n_pairs_open} open pairs."
-        return "Waits for a newer policy, or for answers."
+        return _patience_for_sampling(facts)
     return "Done for this reward model."
+
+
+def _patience_for_sampling(facts: Facts) -> str:
+    n_open, policy = facts.n_pairs_open, facts.live_policy
+    if policy is not None and policy.sampled_at is None:
+        return f"Waits until fewer than {facts.pairs_per_round} pairs are open; {n_open} are."
+    if n_open:
+        pairs = "one open pair" if n_open == 1 else f"{n_open} open pairs"
+        return f"Waits until people have answered the {pairs}."
+    return "Waits for a newer policy, or for answers."
 
 
 def _job_sentence(facts: Facts, job: JobFact) -> str:

@@ -95,9 +95,27 @@ def test_each_stage_says_what_it_waits_for() -> None:
     assert isinstance(found, Waiting)
     assert found.stages[Step.SFT] == "Done: policy 1 is live."
     assert found.stages[Step.POLICY] == "Waits for a first reward model."
-    assert found.stages[Step.SAMPLE] == "Waits until people have answered the 10 open pairs."
+    assert found.stages[Step.SAMPLE] == "Waits until fewer than 10 pairs are open; 10 are."
     failed = replace(SPEAKING, held=(held(JobKind.SAMPLE),))
     assert explain(failed, Step.SAMPLE).startswith("Failed: The disk is full.")
+
+
+@pytest.mark.parametrize(
+    ("n_open", "words"),
+    [
+        (10, "Waits until people have answered the 10 open pairs."),
+        (1, "Waits until people have answered the one open pair."),
+        (0, "Waits for a newer policy, or for answers."),
+    ],
+)
+def test_a_policy_that_was_sampled_is_sampled_again_once_all_is_answered(
+    n_open: int, words: str
+) -> None:
+    sampled = replace(POLICY, sampled_at=NOW)
+    facts = replace(SPEAKING, live_policy=sampled, n_pairs_open=n_open)
+    assert explain(facts, Step.SAMPLE) == words
+    facts = replace(facts, n_pairs_open=0, n_comparisons_since_sampling=1)
+    assert is_due(facts, Step.SAMPLE)
 
 
 def test_a_policy_held_back_for_its_alarms_is_neither_sampled_nor_made_again() -> None:
