@@ -1,73 +1,37 @@
 """The worker with real processes and a real database, and a trainer that only counts to ten."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import jobs, runs
-from app.jobs import Claim, LostLease
-from app.loop.service import advance
+from app import runs
 from app.policy import service as policies
-from app.reward import service as rewards
-from app.reward.service import Outcome
-from app.tables.base import utc_now
-from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
+from app.tables.jobs import Job, JobState, WorkerProcess
 from app.tables.runs import PolicyRun, RunMetric, RunState
 from tests.support import make_project
 from tests.worker.workers import (
     FAKE,
-    QUICK,
-    fake_stages,
+    is_alive,
+    is_counting,
     make_talking_project,
     make_worker,
+    model_folder,
+    only_job,
+    only_run,
+    starts,
+    trainer_lock,
     wait_until,
     worker_process,
 )
 from worker.child import Child
 from worker.daemon import run_until_idle
-from worker.duty import Duty
-from worker.stages import Stage
-
-# SFT is the first job of a fresh project; a second turn would go on to sample the new policy.
-
-
-def only_job(session: Session) -> Job:
-    session.expire_all()
-    job = session.scalars(select(Job).where(Job.kind == JobKind.SFT)).one()
-    session.commit()
-    return job
-
-
-def only_run(session: Session) -> PolicyRun:
-    session.expire_all()
-    run = session.scalars(select(PolicyRun)).one()
-    session.commit()
-    return run
-
-
-def is_counting(session: Session) -> bool:
-    job = session.scalar(
-        select(Job).where(Job.progress_done > 1).execution_options(populate_existing=True)
-    )
-    session.commit()
-    return job is not None
-
-
-def model_folder(session: Session) -> Path:
-    return Path(runs.artefact_path(only_run(session)))
 
 
 def test_a_job_ends_with_a_live_run_its_metrics_and_a_verified_artefact(session: Session) -> None:
@@ -196,12 +160,6 @@ def test_sigterm_hands_the_job_back_and_burns_no_attempt(session: Session) -> No
     assert first > 0, "the second worker began anew"
 
 
-def starts(session: Session) -> list[tuple[int, int]]:
-    """(step it went on from, process) of each trainer that came to its end."""
-    lines = model_folder(session).with_name("starts").read_text().splitlines()
-    return [(int(first), int(pid)) for first, pid in (line.split() for line in lines)]
-
-
 def test_after_kill_9_another_worker_goes_on_from_the_checkpoint(session: Session) -> None:
     make_talking_project(session)
     with worker_process("alice", "slow", lease=1.0) as process:
@@ -217,137 +175,6 @@ def test_after_kill_9_another_worker_goes_on_from_the_checkpoint(session: Sessio
     assert starts(session)[-1][0] > 0
     steps = session.scalars(select(RunMetric.step).where(RunMetric.name == "loss")).all()
     assert sorted(steps) == list(range(1, 11))
-
-
-def trainer_lock(session: Session) -> Path:
-    return runs.run_folder(only_run(session).id) / "trainer.lock"
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
-
-
-def test_a_worker_that_slept_through_its_lease_publishes_nothing(session: Session) -> None:
-    make_talking_project(session)
-    with worker_process("alice", "slow", lease=1.0) as zombie:
-        wait_until(lambda: is_counting(session))
-        os.kill(zombie.pid, signal.SIGSTOP)
-        orphan = int(trainer_lock(session).read_text().split()[1])
-        with worker_process("bob", "quick", lease=5):
-            wait_until(lambda: only_job(session).state is JobState.FINISHED)
-            assert not is_alive(orphan), "two trainers wrote in one folder"
-            before = only_run(session).artefact_hash
-            os.kill(zombie.pid, signal.SIGCONT)
-            time.sleep(1.0)
-    assert only_job(session).worker == "bob"
-    assert only_run(session).artefact_hash == before
-    assert only_run(session).state is RunState.FINISHED
-
-
-def expire_lease(session: Session) -> None:
-    job = only_job(session)
-    job.lease_until = utc_now() - timedelta(seconds=1)
-    session.commit()
-
-
-def test_a_worker_that_slept_before_it_began_leaves_the_finished_run_alone(
-    session: Session,
-) -> None:
-    make_talking_project(session)
-    advance(session)
-    claim = jobs.claim(session, "alice")
-    session.commit()
-    assert claim is not None
-    expire_lease(session)
-    assert make_worker("quick", "bob").turn()
-    before = only_run(session).finished_at
-    Duty(make_worker("quick"), claim, fake_stages("quick")[claim.kind]).do()
-    run = only_run(session)
-    assert (run.state, run.finished_at, run.is_live) == (RunState.FINISHED, before, True)
-    assert len(starts(session)) == 1
-
-
-def test_a_worker_that_slept_while_it_wrote_the_inputs_starts_no_second_trainer(
-    session: Session,
-) -> None:
-    make_talking_project(session)
-
-    def meanwhile() -> None:
-        expire_lease(session)
-        assert make_worker("quick", "bob").turn()
-
-    worker = make_worker("quick", pace=replace(QUICK, heartbeat=60))
-    worker.stages = stages_that("quick", meanwhile)
-    assert worker.turn()
-    assert (only_job(session).worker, only_run(session).state) == ("bob", RunState.FINISHED)
-    assert len(starts(session)) == 1
-
-
-def stages_that(mode: str, meanwhile: Callable[[], None]) -> dict[JobKind, Stage]:
-    """The fake stages, in which something happens while the inputs of SFT are written."""
-
-    def prepare(session: Session, job: Claim, folder: Path) -> list[str]:
-        argv = stage.prepare(session, job, folder)
-        meanwhile()
-        return argv
-
-    stages = fake_stages(mode)
-    stage = stages[JobKind.SFT]
-    return stages | {JobKind.SFT: replace(stage, prepare=prepare)}
-
-
-def test_a_stop_is_heard_while_the_inputs_are_written(session: Session) -> None:
-    make_talking_project(session)
-
-    def stop() -> None:
-        session.execute(text("set lock_timeout = '2s'"))
-        runs.stop(session, only_job(session).id)
-        session.commit()
-
-    worker = make_worker("quick")
-    worker.stages = stages_that("quick", stop)
-    assert worker.turn()
-    assert only_job(session).state is JobState.CANCELLED
-    assert only_run(session).state is RunState.CANCELLED
-    assert not trainer_lock(session).exists()
-
-
-def test_a_stop_while_the_artefact_is_verified_is_not_lost(session: Session) -> None:
-    make_talking_project(session)
-    stages = fake_stages("quick")
-    stage = stages[JobKind.SFT]
-
-    def collect(folder: Path, report: dict[str, Any]) -> Outcome:
-        runs.stop(session, only_job(session).id)
-        session.commit()
-        return stage.collect(folder, report)
-
-    worker = make_worker("quick")
-    worker.stages = stages | {JobKind.SFT: replace(stage, collect=collect)}
-    assert worker.turn()
-    assert only_job(session).state is JobState.CANCELLED
-    assert (only_run(session).state, only_run(session).is_live) == (RunState.CANCELLED, False)
-
-
-def test_a_lost_claim_can_neither_beat_nor_publish_nor_fail(session: Session) -> None:
-    project = make_talking_project(session)
-    run = policies.request_run(session, project, policies.Algorithm.SFT)
-    claim = jobs.claim(session, "alice")
-    assert claim is not None
-    lost = Claim(**{**vars(claim), "token": uuid.uuid4()})
-    for act in (
-        lambda: jobs.heartbeat(session, lost),
-        lambda: policies.start(session, lost),
-        lambda: rewards.start(session, lost),
-        lambda: policies.publish(session, lost, Outcome("x", "y", {})),
-        lambda: policies.fail(session, lost, "no"),
-    ):
-        with pytest.raises(LostLease):
-            act()
-    assert run.state is RunState.QUEUED
 
 
 def test_attempts_run_out_with_a_sentence(session: Session) -> None:

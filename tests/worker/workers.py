@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import runs
 from app.collect.intake import PromptIn, add_prompts
 from app.jobs import Claim
-from app.tables.jobs import JobKind
+from app.tables.jobs import Job, JobKind
 from app.tables.projects import Project
+from app.tables.runs import PolicyRun
 from tests.support import make_project
 from worker.daemon import Worker
 from worker.duty import Pace
@@ -80,6 +83,52 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < give_up_at, "it did not happen in time"
         time.sleep(0.02)
+
+
+# SFT is the first job of a fresh project; a second turn would go on to sample the new policy.
+
+
+def only_job(session: Session) -> Job:
+    session.expire_all()
+    job = session.scalars(select(Job).where(Job.kind == JobKind.SFT)).one()
+    session.commit()
+    return job
+
+
+def only_run(session: Session) -> PolicyRun:
+    session.expire_all()
+    run = session.scalars(select(PolicyRun)).one()
+    session.commit()
+    return run
+
+
+def is_counting(session: Session) -> bool:
+    job = session.scalar(
+        select(Job).where(Job.progress_done > 1).execution_options(populate_existing=True)
+    )
+    session.commit()
+    return job is not None
+
+
+def model_folder(session: Session) -> Path:
+    return Path(runs.artefact_path(only_run(session)))
+
+
+def starts(session: Session) -> list[tuple[int, int]]:
+    """(step it went on from, process) of each trainer that came to its end."""
+    lines = model_folder(session).with_name("starts").read_text().splitlines()
+    return [(int(first), int(pid)) for first, pid in (line.split() for line in lines)]
+
+
+def trainer_lock(session: Session) -> Path:
+    return runs.run_folder(only_run(session).id) / "trainer.lock"
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
