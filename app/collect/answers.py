@@ -68,7 +68,7 @@ def record_comparison(
         return _same_again(session, assignment, said)
     if assignment.state is AssignmentState.SKIPPED:
         raise Conflict("You skipped this pair, so it went to others. Reload the page for the next.")
-    is_late = assignment.state is AssignmentState.EXPIRED
+    is_late = assignment.state is AssignmentState.EXPIRED and not assignment.is_retest
     comparison = Comparison(
         project_id=assignment.project_id,
         assignment_id=assignment.id,
@@ -81,6 +81,7 @@ def record_comparison(
         comment=said.comment,
         seconds=seconds,
         is_flipped=assignment.is_flipped,
+        is_retest=assignment.is_retest,
         is_surplus=is_late and not take_room(session, assignment.pair_id),
         idempotency_key=idempotency_key,
     )

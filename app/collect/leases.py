@@ -193,7 +193,7 @@ def skip(
     if assignment.state is AssignmentState.SKIPPED:
         return assignment
     if assignment.state is AssignmentState.LEASED:
-        take_back(session, assignment.pair_id)
+        _take_back(session, assignment)
     assignment.skip_reason = reason
     end(assignment, AssignmentState.SKIPPED)
     session.flush()
@@ -213,7 +213,7 @@ def release(
         session, assignment_id, annotator_id, project_id=project_id, lock=True
     )
     if assignment.state is AssignmentState.LEASED:
-        take_back(session, assignment.pair_id)
+        _take_back(session, assignment)
         end(assignment, AssignmentState.EXPIRED)
         session.flush()
 
@@ -235,6 +235,11 @@ def renew_lease(
     project = session.get_one(Project, assignment.project_id)
     _extend(session, assignment, project.lease_minutes)
     return True
+
+
+def _take_back(session: Session, assignment: Assignment) -> None:
+    if not assignment.is_retest:
+        take_back(session, assignment.pair_id)
 
 
 def end(assignment: Assignment, state: AssignmentState) -> None:

@@ -88,7 +88,7 @@ _CLAIM_ANY = text(
 with picked as materialized (
     select p.id from pair p
     where p.project_id = :project and p.n_taken < p.overlap and p.is_open and not p.is_gold
-        and not exists (
+        and not p.is_audit and not exists (
             select from assignment a where a.annotator_id = :annotator and a.pair_id = p.id
         )
     order by p.n_taken desc limit 1 for update of p skip locked
@@ -100,13 +100,14 @@ gold as (select null::uuid as id where false),
 _REVIVE = text(
     """
 with mine as materialized (
-    select a.id, a.pair_id from assignment a join pair p on p.id = a.pair_id
+    select a.id, a.pair_id, a.is_retest from assignment a join pair p on p.id = a.pair_id
     where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
-        and p.is_open and (p.is_gold or p.n_taken < p.overlap)
+        and p.is_open and (p.is_gold or a.is_retest or p.n_taken < p.overlap)
     order by a.lease_until desc limit 1 for update of a, p skip locked
 ),
 taken as (
-    update pair p set n_taken = p.n_taken + 1 from mine where p.id = mine.pair_id and not p.is_gold
+    update pair p set n_taken = p.n_taken + 1
+    from mine where p.id = mine.pair_id and not p.is_gold and not mine.is_retest
 )
 update assignment a
 set state = 'leased', ended_at = null,
@@ -124,11 +125,11 @@ with late as materialized (
 ),
 gone as (
     update assignment a set state = 'expired', ended_at = clock_timestamp()
-    from late where a.id = late.id returning a.pair_id
+    from late where a.id = late.id returning a.pair_id, a.is_retest
 ),
 back as (
     update pair p set n_taken = p.n_taken - g.n
-    from (select pair_id, count(*) as n from gone group by pair_id) g
+    from (select pair_id, count(*) as n from gone where not is_retest group by pair_id) g
     where p.id = g.pair_id and not p.is_gold
 )
 select count(*) from gone
@@ -258,6 +259,7 @@ def others_hold_some(session: Session, project_id: uuid.UUID, annotator_id: uuid
             Assignment.state == AssignmentState.LEASED,
             Assignment.project_id == project_id,
             Assignment.annotator_id != annotator_id,
+            ~Assignment.is_retest,
             Pair.is_open,
             ~Pair.is_gold,
             ~select(own.id)

@@ -55,8 +55,12 @@ def group_name() -> Any:
 
 
 def is_counted() -> Any:
-    """An answer that counts: within the overlap, and not to a pair with a fixed answer."""
-    return Comparison.is_surplus.is_(False) & Pair.is_gold.is_(False)
+    """An answer that counts: within the overlap, to a pair without a fixed answer, the first time.
+
+    A retest says how steady its annotator is; beside the first answer it would count them twice.
+    """
+    is_first = Comparison.is_surplus.is_(False) & Comparison.is_retest.is_(False)
+    return is_first & Pair.is_gold.is_(False)
 
 
 def flags_of_comparison() -> ScalarSelect[Any]:

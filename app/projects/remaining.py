@@ -19,13 +19,14 @@ LOOK = 300
 
 # A scalar probe: as NOT EXISTS the planner may turn it into a walk through all of one's work.
 NOT_MINE = """coalesce((
-    select false from assignment a where a.annotator_id = :annotator and a.pair_id = {id}
+    select false from assignment a
+    where a.annotator_id = :annotator and a.pair_id = {id} and not a.is_retest
 ), true)"""
 FRESH = (
-    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and "
-    + NOT_MINE.format(id="p.id")
+    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and not p.is_audit "
+    "and " + NOT_MINE.format(id="p.id")
 )
-BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold"
+BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold and not p.is_audit"
 
 _LEFT = text(
     f"""
@@ -42,7 +43,7 @@ held as (
 dropped as (
     select from assignment a join pair p on p.id = a.pair_id
     where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
-        and p.is_open and (p.is_gold or p.n_taken < p.overlap)
+        and p.is_open and (p.is_gold or a.is_retest or p.n_taken < p.overlap)
     limit :many
 )
 select

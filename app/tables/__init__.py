@@ -1,6 +1,6 @@
 """Every table. Importing this package fills `Base.metadata`."""
 
-from app.tables import accounts, collect, datasets, jobs, projects, runs
+from app.tables import accounts, collect, datasets, jobs, projects, qualifications, runs
 from app.tables.base import Base
 
-__all__ = ["Base", "accounts", "collect", "datasets", "jobs", "projects", "runs"]
+__all__ = ["Base", "accounts", "collect", "datasets", "jobs", "projects", "qualifications", "runs"]

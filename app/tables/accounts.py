@@ -46,6 +46,8 @@ class Person(Base):
     password_hash: Mapped[str | None]
     is_owner: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_active: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    # In which they can judge texts: ISO 639 codes.
+    languages: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
     # Simulated annotators stand behind the same services; they can never sign in.
     is_simulated: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     created_at: Mapped[CreatedAt]

@@ -34,6 +34,13 @@ class Draw(StrEnum):
     AUDIT = "audit"
 
 
+class Expiry(StrEnum):
+    """What the rule of freshness did to a pair; null where it did nothing."""
+
+    SUPERSEDED = "superseded"  # closed: a completion comes from a policy that is no longer kept
+    REOPENED = "reopened"  # an admin opened it again, and the rule lets it be
+
+
 class Prompt(Base):
     """The conversation so far: `messages` is a list of {role, content}, ending with a user turn."""
 
@@ -86,19 +93,21 @@ class Pair(Base):
         CheckConstraint("completion_a_id <> completion_b_id", name="two_completions"),
         CheckConstraint("n_taken >= 0", name="taken_not_negative"),
         CheckConstraint("is_gold or n_taken <= overlap", name="taken_within_overlap"),
+        CheckConstraint("not (is_gold and is_audit)", name="gold_or_audit"),
+        CheckConstraint("expiry <> 'superseded' or not is_open", name="superseded_is_closed"),
         Index(
             "ix_pair_fresh",
             "project_id",
             desc("priority"),
             "id",
-            postgresql_where=text("n_taken = 0 and is_open and not is_gold"),
+            postgresql_where=text("n_taken = 0 and is_open and not is_gold and not is_audit"),
         ),
         # Ids are random, so the first one after a random point is a uniform draw.
         Index(
             "ix_pair_uniform",
             "project_id",
             "id",
-            postgresql_where=text("n_taken = 0 and is_open and not is_gold"),
+            postgresql_where=text("n_taken = 0 and is_open and not is_gold and not is_audit"),
         ),
         Index(
             "ix_pair_front",
@@ -106,9 +115,17 @@ class Pair(Base):
             desc("n_taken"),
             desc("priority"),
             "id",
-            postgresql_where=text("n_taken > 0 and n_taken < overlap and is_open and not is_gold"),
+            postgresql_where=text(
+                "n_taken > 0 and n_taken < overlap and is_open and not is_gold and not is_audit"
+            ),
         ),
         Index("ix_pair_gold", "project_id", "id", postgresql_where=text("is_gold and is_open")),
+        Index(
+            "ix_pair_audit",
+            "project_id",
+            "id",
+            postgresql_where=text("is_audit and is_open and n_taken < overlap"),
+        ),
         Index("ix_pair_prompt_id", "prompt_id"),
         {
             "postgresql_with": {
@@ -132,8 +149,11 @@ class Pair(Base):
     n_taken: Mapped[int] = mapped_column(default=0, server_default="0")
     priority: Mapped[float] = mapped_column(default=0.0, server_default="0")
     is_gold: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # A policy's completion against the reference policy's: drawn by its own share, shown unmarked.
+    is_audit: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     # Closed pairs (superseded policy, settled early) leave the queue and keep their answers.
     is_open: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    expiry: Mapped[Expiry | None] = mapped_column(text_enum(Expiry))
     # All pairs of one ranking share it, so that training keeps them together.
     ranking_id: Mapped[uuid.UUID | None]
     external_id: Mapped[str] = mapped_column(default="", server_default="")
@@ -145,7 +165,7 @@ class Assignment(Base):
 
     __tablename__ = "assignment"
     __table_args__ = (
-        UniqueConstraint("pair_id", "annotator_id"),
+        UniqueConstraint("pair_id", "annotator_id", "is_retest"),
         Index(
             "uq_assignment_live_slot",
             "annotator_id",
@@ -181,6 +201,8 @@ class Assignment(Base):
     draw_probability: Mapped[float]
     # True where B was shown on the left.
     is_flipped: Mapped[bool]
+    # The annotator's own pair again, sides swapped: no fresh answer, and never in `n_taken`.
+    is_retest: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     skip_reason: Mapped[str] = mapped_column(default="", server_default="")
     lease_until: Mapped[datetime]
     created_at: Mapped[CreatedAt]
@@ -192,11 +214,11 @@ class Comparison(Base):
 
     __tablename__ = "comparison"
     __table_args__ = (
-        UniqueConstraint("pair_id", "annotator_id"),
+        UniqueConstraint("pair_id", "annotator_id", "is_retest"),
         CheckConstraint("rating between 1 and 8", name="rating_range"),
         CheckConstraint("seconds >= 0", name="seconds_not_negative"),
         Index("ix_comparison_project_id_created_at", "project_id", "created_at"),
-        Index("ix_comparison_annotator_id_created_at", "annotator_id", "created_at"),
+        Index("ix_comparison_annotator", "annotator_id", "project_id", "created_at"),
     )
 
     id: Mapped[Id]
@@ -217,6 +239,8 @@ class Comparison(Base):
     is_flipped: Mapped[bool]
     # Answered after the lease had gone to others and the overlap was full: kept, not counted.
     is_surplus: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # Says how steady its annotator is, and nothing new about the pair.
+    is_retest: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     idempotency_key: Mapped[str]
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[CreatedAt]

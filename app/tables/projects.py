@@ -3,7 +3,8 @@
 import uuid
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.tables.base import Base, CreatedAt, Id, text_enum
@@ -39,6 +40,21 @@ class Project(Base):
         CheckConstraint("lease_minutes between 1 and 240", name="lease_range"),
         CheckConstraint("comparisons_per_round >= 2", name="comparisons_per_round_range"),
         CheckConstraint("kl_coef >= 0", name="kl_coef_range"),
+        CheckConstraint("uniform_share >= 0.25", name="uniform_share_range"),
+        CheckConstraint(
+            "least(overlap_share, gold_share, retest_share, audit_share) >= 0",
+            name="shares_not_negative",
+        ),
+        CheckConstraint(
+            "uniform_share + overlap_share + gold_share + retest_share + audit_share <= 1.000001",
+            name="shares_within_whole",
+        ),
+        CheckConstraint("overlap_answers between 2 and 20", name="overlap_answers_range"),
+        CheckConstraint("retest_days between 0 and 365", name="retest_days_range"),
+        CheckConstraint("kept_policies between 1 and 1000", name="kept_policies_range"),
+        CheckConstraint("most_a_day >= 1", name="most_a_day_range"),
+        CheckConstraint("most_in_total >= 1", name="most_in_total_range"),
+        CheckConstraint("most_share > 0 and most_share <= 1", name="most_share_range"),
     )
 
     id: Mapped[Id]
@@ -53,6 +69,25 @@ class Project(Base):
     # Who sees what.
     overlap: Mapped[int] = mapped_column(default=1, server_default="1")
     lease_minutes: Mapped[int] = mapped_column(default=20, server_default="20")
+
+    # The queue's mixture: chances that add up to 1 with what is left, which goes by priority.
+    uniform_share: Mapped[float] = mapped_column(default=0.25, server_default="0.25")
+    overlap_share: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    gold_share: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    retest_share: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    audit_share: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    # How many people answer a pair that was drawn for overlap.
+    overlap_answers: Mapped[int] = mapped_column(default=3, server_default="3")
+    retest_days: Mapped[int] = mapped_column(default=7, server_default="7")
+
+    # Who may answer, and how much: ISO 639 codes, none for any; null for no limit.
+    languages: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    most_a_day: Mapped[int | None]
+    most_in_total: Mapped[int | None]
+    most_share: Mapped[float | None]
+
+    # Open pairs of older policies than these many are closed when a policy goes live.
+    kept_policies: Mapped[int] = mapped_column(default=2, server_default="2")
 
     # How the loop turns.
     is_loop_automatic: Mapped[bool] = mapped_column(default=True, server_default=text("true"))

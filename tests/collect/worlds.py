@@ -90,7 +90,8 @@ select 'taken does not match leases and counted answers' as what, count(*) as n 
     left join comparison c on c.assignment_id = a.id
     where not p.is_gold group by p.id, p.n_taken
     having p.n_taken <> count(*) filter (
-        where a.state = 'leased' or (a.state = 'done' and not c.is_surplus)
+        where not a.is_retest
+            and (a.state = 'leased' or (a.state = 'done' and not c.is_surplus))
     )
 ) x
 union all
@@ -104,11 +105,17 @@ select 'answered and not done', count(*) from comparison c
 union all
 select 'an answer that contradicts its assignment', count(*) from comparison c
     join assignment a on a.id = c.assignment_id
-    where (c.pair_id, c.annotator_id, c.is_flipped) <> (a.pair_id, a.annotator_id, a.is_flipped)
+    where (c.pair_id, c.annotator_id, c.is_flipped, c.is_retest)
+        <> (a.pair_id, a.annotator_id, a.is_flipped, a.is_retest)
 union all
 select 'one person twice on a pair', count(*) from (
-    select 1 from assignment group by pair_id, annotator_id having count(*) > 1
+    select 1 from assignment group by pair_id, annotator_id, is_retest having count(*) > 1
 ) y
+union all
+select 'a retest of no answer, or in the same order', count(*) from assignment r
+    left join assignment a on (a.pair_id, a.annotator_id) = (r.pair_id, r.annotator_id)
+        and not a.is_retest and a.state = 'done'
+    where r.is_retest and (a.id is null or a.is_flipped = r.is_flipped)
 union all
 select 'two live pairs for one person', count(*) from (
     select 1 from assignment where state = 'leased'

@@ -55,7 +55,7 @@ def publish(session: Session, project_id: uuid.UUID, folder: Path) -> int:
 
 
 def _is_fresh() -> tuple[ColumnElement[bool], ...]:
-    return (Pair.is_open.is_(True), ~Pair.is_gold, Pair.n_taken == 0)
+    return (Pair.is_open.is_(True), ~Pair.is_gold, ~Pair.is_audit, Pair.n_taken == 0)
 
 
 def _pair_lines(session: Session, project_id: uuid.UUID, seed: str) -> Iterator[str]:
