@@ -1,6 +1,9 @@
 """Every table. Importing this package fills `Base.metadata`."""
 
-from app.tables import accounts, collect, datasets, jobs, projects, qualifications, runs
+from app.tables import accounts, collect, datasets, jobs, kinds, projects, qualifications, runs
 from app.tables.base import Base
 
-__all__ = ["Base", "accounts", "collect", "datasets", "jobs", "projects", "qualifications", "runs"]
+__all__ = [
+    *("Base", "accounts", "collect", "datasets", "jobs", "kinds", "projects", "qualifications"),
+    "runs",
+]

@@ -78,6 +78,8 @@ class Completion(Base):
     content_hash: Mapped[bytes]
     source: Mapped[str] = mapped_column(default="", server_default="")
     policy_run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("policy_run.id"), index=True)
+    # The annotator who wrote or edited it here; none for what was imported or sampled.
+    author_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
     created_at: Mapped[CreatedAt]
 
 

@@ -89,6 +89,13 @@ class Project(Base):
     # Open pairs of older policies than these many are closed when a policy goes live.
     kept_policies: Mapped[int] = mapped_column(default=2, server_default="2")
 
+    # Which feedback is asked for beside the rating of a pair.
+    is_ranking_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_rating_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_demonstration_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_rewrite_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_span_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
     # How the loop turns.
     is_loop_automatic: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     base_model: Mapped[str] = mapped_column(default="tiny", server_default="tiny")
