@@ -4,6 +4,13 @@ from app.tables import accounts, collect, datasets, jobs, kinds, projects, quali
 from app.tables.base import Base
 
 __all__ = [
-    *("Base", "accounts", "collect", "datasets", "jobs", "kinds", "projects", "qualifications"),
+    "Base",
+    "accounts",
+    "collect",
+    "datasets",
+    "jobs",
+    "kinds",
+    "projects",
+    "qualifications",
     "runs",
 ]
