@@ -9,9 +9,9 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from app.collect.pairing import draw, is_flipped
+from app.collect.draws import draw_next
+from app.collect.pairing import is_flipped
 from app.collect.queries import (
-    claim,
     has_pairs,
     one_at_a_time,
     others_hold_some,
@@ -87,16 +87,7 @@ def _hand_out(
     who = {"project_id": project.id, "annotator_id": annotator_id}
     if has_expired and (old := revive(session, **who, minutes=project.lease_minutes)):
         return old
-    drawn = draw(rng.random())
-    return claim(
-        session,
-        **who,
-        draw=Draw(drawn.name),
-        probability=drawn.probability,
-        point=uuid.UUID(int=rng.getrandbits(128)),
-        seed=project.seed,
-        minutes=project.lease_minutes,
-    )
+    return draw_next(session, project, annotator_id, rng)
 
 
 def assign(

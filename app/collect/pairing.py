@@ -5,7 +5,7 @@ Pure functions of hashes and chances: no SQL, no HTTP.
 
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
@@ -17,9 +17,7 @@ PAIRS_EACH = 3
 
 LOWEST, HIGHEST = 1, 8
 LEAST_UNIFORM = 0.25
-
-# By the names of app.tables.collect.Draw. Overlap, gold, retest and audit find their shares here.
-DEFAULT_SHARES = {"uniform": LEAST_UNIFORM, "priority": 1 - LEAST_UNIFORM}
+ROUNDING = 1e-9
 
 
 def couples_of(n: int, seed: bytes) -> list[Couple]:
@@ -90,30 +88,94 @@ def shown(rating: int, is_flipped: bool) -> int:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """The shares of the queue, each a chance from 0 to 1; what they leave goes by priority.
+
+    Raises ValueError where they leave less than nothing, or the uniform part, on which honest
+    estimates rest, is less than a quarter.
+    """
+
+    uniform: float = LEAST_UNIFORM
+    overlap: float = 0.0
+    gold: float = 0.0
+    retest: float = 0.0
+    audit: float = 0.0
+
+    def __post_init__(self) -> None:
+        for sentence in self.problems(vars(self)).values():
+            raise ValueError(sentence)
+
+    @staticmethod
+    def problems(shares: Mapping[str, float]) -> dict[str, str]:
+        """A sentence for each share that cannot be, by its name; "" is about their sum."""
+        found = {
+            name: "Choose a share from 0 to 100%."
+            for name, share in shares.items()
+            if not 0 <= share <= 1
+        }
+        if "uniform" not in found and shares["uniform"] < LEAST_UNIFORM:
+            found["uniform"] = (
+                f"At least {LEAST_UNIFORM:.0%} are drawn at random: test sets and agreement "
+                "rest on them."
+            )
+        if not found and (total := sum(shares.values())) > 1 + ROUNDING:
+            found[""] = f"The shares add up to {total * 100:.4g}%; 100% is all there is."
+        return found
+
+    @property
+    def priority(self) -> float:
+        others = self.uniform + self.overlap + self.gold + self.retest + self.audit
+        return max(0.0, 1.0 - others)
+
+    @property
+    def ordinary(self) -> float:
+        """The chance of an ordinary pair: one that somebody began, or else a fresh one."""
+        return self.priority + self.uniform + self.overlap
+
+
+@dataclass(frozen=True)
 class Drawn:
-    """The part of the mixture that chooses the next fresh pair, and the chance that it had."""
+    """A part of the mixture, by the names of app.tables.collect.Draw, and the chance it had."""
 
     name: str
     probability: float
 
 
-def draw(chance: float, shares: Mapping[str, float] = DEFAULT_SHARES) -> Drawn:
-    """Which part of the queue's mixture `chance`, uniform on [0, 1), falls on.
+def draw_special(chance: float, mixture: Mixture) -> Drawn | None:
+    """Which of gold, retest and audit `chance`, uniform on [0, 1), falls on.
 
-    Raises ValueError where the shares do not add up to 1, or leave the uniform part, on which
-    honest estimates rest, less than a quarter.
+    None is an ordinary pair. The probability is the share itself: the chance of this part whenever
+    it has something to give.
     """
-    if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
-        raise ValueError("the shares of a mixture are chances that add up to 1")
-    if shares.get("uniform", 0.0) < LEAST_UNIFORM:
-        raise ValueError(f"at least {LEAST_UNIFORM:.0%} of a mixture is drawn uniformly")
+    return _fall(
+        chance,
+        [("gold", mixture.gold), ("retest", mixture.retest), ("audit", mixture.audit)],
+    )
+
+
+def draw_fresh(chance: float, mixture: Mixture) -> Drawn:
+    """Which part chooses the fresh pair, where an ordinary one is to be begun.
+
+    The probability is among these three parts alone. They draw from the same pairs, so that none
+    of them is ever empty while another is not, and the probability needs no correction.
+    """
+    parts = [
+        ("uniform", mixture.uniform),
+        ("overlap", mixture.overlap),
+        ("priority", mixture.priority),
+    ]
+    of_ordinary = [(name, share / mixture.ordinary) for name, share in parts if share > 0]
+    # Rounding may leave a hair's breadth above the last part.
+    return _fall(chance, of_ordinary) or Drawn(*of_ordinary[-1])
+
+
+def _fall(chance: float, parts: Iterable[tuple[str, float]]) -> Drawn | None:
     reached = 0.0
-    parts = [(name, share) for name, share in shares.items() if share > 0]
     for name, share in parts:
         reached += share
         if chance < reached:
             return Drawn(name, share)
-    return Drawn(*parts[-1])
+    return None
 
 
 def _ordered(one: int, other: int) -> Couple:

@@ -19,23 +19,26 @@ LOOK = 20
 
 _TAKE = """
 taken as (
-    update pair p set n_taken = p.n_taken + 1 from picked where p.id = picked.id returning p.id
-),
-given as (select id from taken union all select id from gold)
+    update pair p set
+        n_taken = p.n_taken + 1,
+        -- Begun for agreement, it waits for more people than others do.
+        overlap = case when p.n_taken = 0 then greatest(p.overlap, :answers) else p.overlap end
+    from picked where p.id = picked.id returning p.id
+)
 insert into assignment (
     id, project_id, pair_id, annotator_id, state, slot, draw, draw_probability, is_flipped,
     lease_until
 )
 select
-    gen_random_uuid(), :project, given.id, :annotator, 'leased', 0,
+    gen_random_uuid(), :project, taken.id, :annotator, 'leased', 0,
     coalesce(began.draw, :draw), coalesce(began.draw_probability, :probability),
-    get_byte(sha256(int8send(:seed) || uuid_send(:annotator) || uuid_send(given.id)), 0) % 2 = 1,
+    get_byte(sha256(int8send(:seed) || uuid_send(:annotator) || uuid_send(taken.id)), 0) % 2 = 1,
     clock_timestamp() + make_interval(mins => :minutes)
-from given
+from taken
 -- Later answers share the chance of the one that began the pair: it is the pair that was drawn.
 left join lateral (
     select b.draw, b.draw_probability from assignment b
-    where b.pair_id = given.id and b.state in ('leased', 'done') and :draw <> 'gold'
+    where b.pair_id = taken.id and b.state in ('leased', 'done') and not b.is_retest
     order by b.created_at limit 1
 ) began on true
 returning assignment.*
@@ -45,7 +48,7 @@ _CLAIM = text(
     f"""
 with front as materialized (
     select p.id from pair p
-    where p.project_id = :project and {BEGUN} and :draw <> 'gold'
+    where p.project_id = :project and {BEGUN}
     order by p.n_taken desc, p.priority desc, p.id limit :look
 ),
 begun as materialized (
@@ -60,20 +63,14 @@ best as materialized (
 ),
 after as materialized (
     select p.id from pair p
-    where :draw = 'uniform' and not exists (select from begun) and {FRESH} and p.id >= :point
+    where :draw <> 'priority' and not exists (select from begun) and {FRESH} and p.id >= :point
     order by p.id limit 1 for update of p skip locked
 ),
 before as materialized (
     select p.id from pair p
-    where :draw = 'uniform' and not exists (select from begun) and not exists (select from after)
+    where :draw <> 'priority' and not exists (select from begun) and not exists (select from after)
         and {FRESH} and p.id < :point
     order by p.id limit 1 for update of p skip locked
-),
-gold as materialized (
-    select p.id from pair p
-    where :draw = 'gold' and p.project_id = :project and p.is_gold and p.is_open
-        and {NOT_MINE.format(id="p.id")}
-    order by p.id limit 1
 ),
 picked as (
     select id from begun union all select id from best
@@ -93,7 +90,6 @@ with picked as materialized (
         )
     order by p.n_taken desc limit 1 for update of p skip locked
 ),
-gold as (select null::uuid as id where false),
 {_TAKE}"""  # noqa: S608
 )
 
@@ -183,10 +179,12 @@ def claim(
     point: uuid.UUID,
     seed: int,
     minutes: int,
+    answers: int = 1,
 ) -> Assignment | None:
     """Lease a pair to the annotator: one that others began, else a fresh one by `draw`.
 
-    `point` is where a uniform draw starts on the circle of ids. None where nothing is free.
+    `point` is where a uniform draw starts on the circle of ids; a fresh pair is to get at least
+    `answers` answers. None where nothing is free.
     """
     values: dict[str, object] = {
         "project": project_id,
@@ -195,6 +193,7 @@ def claim(
         "probability": probability,
         "seed": seed,
         "minutes": minutes,
+        "answers": answers,
     }
     found = _assignment(session, _CLAIM, {**values, "point": point, "look": LOOK})
     return found or _assignment(session, _CLAIM_ANY, values)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.collect.pairing import canonical, draw, shown
+from app.collect.pairing import canonical, shown
 from app.collect.service import (
     FlagIn,
     change_comparison,
@@ -41,16 +41,6 @@ def test_a_rating_given_on_the_flipped_page_is_turned_and_turned_back() -> None:
     for wrong in (0, 9, -1, True, 4.0, "4"):
         with pytest.raises(ValueError, match="whole number from 1 to 8"):
             canonical(wrong, False)  # type: ignore[arg-type]
-
-
-def test_a_mixture_is_chances_with_an_honest_quarter() -> None:
-    assert draw(0.0).name == "uniform"
-    assert draw(0.2499).probability == 0.25
-    assert (draw(0.25).name, draw(0.999999).probability) == ("priority", 0.75)
-    with pytest.raises(ValueError, match="25%"):
-        draw(0.5, {"uniform": 0.1, "priority": 0.9})
-    with pytest.raises(ValueError, match="add up"):
-        draw(0.5, {"uniform": 0.5, "priority": 0.4})
 
 
 def test_an_answer_knows_the_guidelines_it_was_given_under(session: Session) -> None:
