@@ -48,9 +48,11 @@ def record_comparison(
     comment: str = "",
     is_about_equal: bool = False,
     is_both_bad: bool = False,
+    confidence: int | None = None,
     project_id: uuid.UUID | None = None,
 ) -> Comparison:
-    """Write the annotator's answer and end the assignment. `rating` is canonical, 1 to 8.
+    """Write the annotator's answer and end the assignment. `rating` is canonical, 1 to 8;
+    `confidence` is 1 (a guess) to 5 (certain), None where unsaid.
 
     Sent again (a double click, a lost connection) the same answer gives the same row. After the
     lease has run out it counts if there is room, and is kept as surplus if not. Whoever answers
@@ -61,9 +63,9 @@ def record_comparison(
     assignment = own_assignment(
         session, assignment_id, annotator_id, project_id=project_id, lock=True
     )
-    _check_answer(rating, comment, idempotency_key, seconds)
+    _check_answer(rating, comment, confidence, idempotency_key, seconds)
     answers = check_flags(session, assignment.project_id, flags)
-    said = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
+    said = _Said(rating, is_about_equal, is_both_bad, confidence, comment.strip(), answers)
     if assignment.state is AssignmentState.DONE:
         return _same_again(session, assignment, said)
     if assignment.state is AssignmentState.SKIPPED:
@@ -78,6 +80,7 @@ def record_comparison(
         rating=rating,
         is_about_equal=is_about_equal,
         is_both_bad=is_both_bad,
+        confidence=confidence,
         comment=said.comment,
         seconds=seconds,
         is_flipped=assignment.is_flipped,
@@ -99,6 +102,7 @@ class _Said:
     rating: int
     is_about_equal: bool
     is_both_bad: bool
+    confidence: int | None
     comment: str
     answers: Answers
 
@@ -108,6 +112,7 @@ def _said(session: Session, comparison: Comparison) -> _Said:
         comparison.rating,
         comparison.is_about_equal,
         comparison.is_both_bad,
+        comparison.confidence,
         comparison.comment,
         read_flags(session, comparison.id, comparison.pair_id),
     )
@@ -160,6 +165,7 @@ def change_comparison(
     comment: str = "",
     is_about_equal: bool = False,
     is_both_bad: bool = False,
+    confidence: int | None = None,
     after: int | None = None,
     project_id: uuid.UUID | None = None,
 ) -> Comparison:
@@ -169,7 +175,7 @@ def change_comparison(
     Conflict where another tab was faster. Saying the same changes nothing. Raises NotFound or
     Invalid as well.
     """
-    _check_answer(rating, comment)
+    _check_answer(rating, comment, confidence)
     comparison = own_comparison(
         session, comparison_id, annotator_id, project_id=project_id, lock=True
     )
@@ -180,7 +186,7 @@ def change_comparison(
         new=check_flags(session, comparison.project_id, flags),
         old=old.answers,
     )
-    new = _Said(rating, is_about_equal, is_both_bad, comment.strip(), answers)
+    new = _Said(rating, is_about_equal, is_both_bad, confidence, comment.strip(), answers)
     if new == old:
         return comparison
     if after is not None and after != comparison.revision:
@@ -192,6 +198,7 @@ def change_comparison(
             rating=old.rating,
             is_about_equal=old.is_about_equal,
             is_both_bad=old.is_both_bad,
+            confidence=old.confidence,
             comment=old.comment,
             flags=[
                 {"flag_id": str(flag_id), "side": side, "value": value}
@@ -202,6 +209,7 @@ def change_comparison(
     )
     comparison.rating, comparison.comment = new.rating, new.comment
     comparison.is_about_equal, comparison.is_both_bad = is_about_equal, is_both_bad
+    comparison.confidence = confidence
     comparison.revision += 1
     comparison.updated_at = utc_now()
     session.flush()
@@ -221,9 +229,13 @@ def _guidelines_now(session: Session, project_id: uuid.UUID) -> uuid.UUID | None
     return session.scalar(_GUIDELINES, {"project": project_id})
 
 
-def _check_answer(rating: int, comment: str, key: str = "-", seconds: float = 0.0) -> None:
+def _check_answer(
+    rating: int, comment: str, confidence: int | None, key: str = "-", seconds: float = 0.0
+) -> None:
     if not is_rating(rating):
         raise Invalid("Choose one of the eight cells: a rating from 1 to 8.", field="rating")
+    if confidence is not None and not 1 <= confidence <= 5:
+        raise Invalid("Confidence is a number from 1 to 5, or unsaid.", field="confidence")
     check_text(comment, LONGEST_COMMENT, "comment")
     if not 1 <= len(key) <= 200 or "\x00" in key:
         raise Invalid("The idempotency key has 1 to 200 characters.", field="idempotency_key")

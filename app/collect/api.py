@@ -39,6 +39,7 @@ class ComparisonBody(BaseModel):
     comment: str = ""
     is_about_equal: bool = False
     is_both_bad: bool = False
+    confidence: int | None = Field(default=None, ge=1, le=5)
 
 
 @router.post("/assignments")

@@ -37,7 +37,7 @@ def _last(value: object) -> object:
 
 
 def _one_number(value: object) -> object:
-    # Left empty where no script counts the time.
+    # An empty field says nothing: no script counts the time, or no confidence was chosen.
     return None if value == "" else value
 
 
@@ -53,6 +53,7 @@ class AnswerForm(BaseModel):
     comment: str = ""
     is_about_equal: bool = False
     is_both_bad: bool = False
+    confidence: Annotated[int | None, BeforeValidator(_one_number)] = None
 
     def canonical_rating(self, is_flipped: bool) -> int:
         """Raises Invalid unless one of the eight cells was chosen."""

@@ -68,6 +68,7 @@ def answer(
         comment=form.comment,
         is_about_equal=form.is_about_equal,
         is_both_bad=form.is_both_bad,
+        confidence=form.confidence,
         project_id=access.project.id,
     )
     return _next_page(request, session, access)
@@ -157,6 +158,7 @@ def change(
         comment=form.comment,
         is_about_equal=form.is_about_equal,
         is_both_bad=form.is_both_bad,
+        confidence=form.confidence,
         after=form.revision,
         project_id=access.project.id,
     )

@@ -18,10 +18,13 @@ def same_answers(answers: Sequence[Answer], frozen: Mapping[uuid.UUID, Answer]) 
     """Whether a freeze now would hold exactly what the newest preference set holds."""
     return len(answers) == len(frozen) and all(
         (was := frozen.get(now.comparison_id)) is not None
-        and (was.rating, was.is_about_equal, was.is_both_bad, was.flags)
-        == (now.rating, now.is_about_equal, now.is_both_bad, now.flags)
+        and _what_it_says(was) == _what_it_says(now)
         for now in answers
     )
+
+
+def _what_it_says(row: Answer) -> tuple[Any, ...]:
+    return row.rating, row.is_about_equal, row.is_both_bad, row.confidence, row.flags
 
 
 def pseudonyms(answers: Sequence[Answer], earlier: Mapping[uuid.UUID, str]) -> dict[uuid.UUID, str]:
@@ -56,6 +59,7 @@ def make_rows(
             "weight": 1.0,
             "is_about_equal": answer.is_about_equal,
             "is_both_bad": answer.is_both_bad,
+            "confidence": answer.confidence,
             "annotator_hash": names[answer.annotator_id],
             "draw": answer.draw.value,
             "draw_probability": answer.draw_probability,
@@ -66,18 +70,21 @@ def make_rows(
 
 
 def _richest_first(answers: Sequence[Answer], splits: Mapping[str, Split]) -> list[Answer]:
-    """Oldest first, but for one line a split with an answered flag, which leads.
+    """Oldest first, but for a line a split with an answered flag and one with a confidence.
 
     `datasets` infers types from the first ten megabytes: a file that begins with thousands of
-    empty flag lists would be read as lists of null, and break where the first flag comes.
+    empty flag lists would be read as lists of null, and break where the first flag comes. So would
+    one whose first confidence comes late.
     """
-    leading: dict[Split, Answer] = {}
+    leading: dict[tuple[Split, str], Answer] = {}
     for answer in answers:
         if any(flag["value"] is not None for flag in answer.flags):
-            leading.setdefault(splits[answer.group], answer)
-    chosen = {answer.comparison_id for answer in leading.values()}
+            leading.setdefault((splits[answer.group], "flag"), answer)
+        if answer.confidence is not None:
+            leading.setdefault((splits[answer.group], "confidence"), answer)
+    chosen = {answer.comparison_id: answer for answer in leading.values()}
     return [
-        *leading.values(),
+        *chosen.values(),
         *(answer for answer in answers if answer.comparison_id not in chosen),
     ]
 
@@ -96,6 +103,8 @@ def as_line(row: Row[Any]) -> str:
         "weight": float(row.weight),
         "is_about_equal": row.is_about_equal,
         "is_both_bad": row.is_both_bad,
+        # Left out where unsaid: sets that were frozen before it was asked keep their bytes.
+        **({} if row.confidence is None else {"confidence": row.confidence}),
         "flags": [
             {key: flag[key] for key in ("key", "scope", "side", "value")} for flag in row.flags
         ],

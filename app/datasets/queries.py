@@ -98,6 +98,7 @@ def counted_comparisons(project_id: uuid.UUID) -> Select[Any]:
             Comparison.rating,
             Comparison.is_about_equal,
             Comparison.is_both_bad,
+            Comparison.confidence,
             Assignment.draw,
             Assignment.draw_probability,
             group_name().label("group"),
@@ -122,6 +123,7 @@ def count_unfrozen(session: Session, project_id: uuid.UUID) -> int:
             PreferenceRow.rating == Comparison.rating,
             PreferenceRow.is_about_equal == Comparison.is_about_equal,
             PreferenceRow.is_both_bad == Comparison.is_both_bad,
+            PreferenceRow.confidence.is_not_distinct_from(Comparison.confidence),
             # By what they say and not by when: a set keeps no comments, and a change that no
             # freeze would see must not call for one.
             or_(Comparison.revision == 1, PreferenceRow.flags == flags_of_comparison()),
@@ -179,6 +181,7 @@ def frozen_answers(session: Session, set_id: uuid.UUID) -> dict[uuid.UUID, Row[A
             PreferenceRow.rating,
             PreferenceRow.is_about_equal,
             PreferenceRow.is_both_bad,
+            PreferenceRow.confidence,
             PreferenceRow.flags,
         ).where(PreferenceRow.preference_set_id == set_id)
     )

@@ -35,6 +35,7 @@ class SettingsForm(BaseModel):
     high_end: Line = ""
     overlap: Line = ""
     lease_minutes: Line = ""
+    is_confidence_asked: bool = False
     is_loop_automatic: bool = False
     base_model: Line = ""
     comparisons_per_round: Line = ""
@@ -54,6 +55,7 @@ class SettingsForm(BaseModel):
         """The columns' values, and a sentence for each field that is wrong."""
         values: dict[str, Any] = {
             "objective": self.objective,
+            "is_confidence_asked": self.is_confidence_asked,
             "is_loop_automatic": self.is_loop_automatic,
             **{name: " ".join(getattr(self, name).split()) for name in TEXTS},
         }

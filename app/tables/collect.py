@@ -218,6 +218,7 @@ class Comparison(Base):
     __table_args__ = (
         UniqueConstraint("pair_id", "annotator_id", "is_retest"),
         CheckConstraint("rating between 1 and 8", name="rating_range"),
+        CheckConstraint("confidence between 1 and 5", name="confidence_range"),
         CheckConstraint("seconds >= 0", name="seconds_not_negative"),
         Index("ix_comparison_project_id_created_at", "project_id", "created_at"),
         Index("ix_comparison_annotator", "annotator_id", "project_id", "created_at"),
@@ -235,6 +236,8 @@ class Comparison(Base):
     # Kept beside a forced side, so that ties survive an even scale.
     is_about_equal: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_both_bad: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # How sure the annotator is: 1 (a guess) to 5 (certain); null where not asked or not said.
+    confidence: Mapped[int | None]
     comment: Mapped[str] = mapped_column(default="", server_default="")
     seconds: Mapped[float]
     # The order that was shown; repeated from the assignment so that an answer stands alone.
@@ -253,7 +256,10 @@ class ComparisonRevision(Base):
     """What an answer said before its annotator changed it; every version is kept."""
 
     __tablename__ = "comparison_revision"
-    __table_args__ = (UniqueConstraint("comparison_id", "revision"),)
+    __table_args__ = (
+        UniqueConstraint("comparison_id", "revision"),
+        CheckConstraint("confidence between 1 and 5", name="confidence_range"),
+    )
 
     id: Mapped[Id]
     comparison_id: Mapped[uuid.UUID] = mapped_column(
@@ -263,6 +269,7 @@ class ComparisonRevision(Base):
     rating: Mapped[int]
     is_about_equal: Mapped[bool]
     is_both_bad: Mapped[bool]
+    confidence: Mapped[int | None]
     comment: Mapped[str]
     flags: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     created_at: Mapped[datetime]

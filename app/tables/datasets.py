@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -72,6 +72,7 @@ class PreferenceRow(Base):
     """One comparison as it was when the set was frozen; later edits do not reach it."""
 
     __tablename__ = "preference_row"
+    __table_args__ = (CheckConstraint("confidence between 1 and 5", name="confidence_range"),)
 
     preference_set_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("preference_set.id", ondelete="CASCADE"), primary_key=True
@@ -84,6 +85,7 @@ class PreferenceRow(Base):
     weight: Mapped[float]
     is_about_equal: Mapped[bool]
     is_both_bad: Mapped[bool]
+    confidence: Mapped[int | None]
     annotator_hash: Mapped[str]
     draw: Mapped[str]
     draw_probability: Mapped[float]

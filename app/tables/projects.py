@@ -64,6 +64,8 @@ class Project(Base):
     question: Mapped[str]
     low_end: Mapped[str]
     high_end: Mapped[str]
+    # How sure they are, from 1 to 5, is asked beside each answer.
+    is_confidence_asked: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_archived: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
     # Who sees what.

@@ -16,7 +16,7 @@ function rate(n) {
 function cycle(flag) {
   const inputs = [...flag.querySelectorAll("input")];
   const place = inputs.findIndex((input) => input.checked);
-  if (flag.dataset.kind === "rating_7") { (inputs[place] ?? inputs[0]).focus(); return; }
+  if (flag.dataset.kind === "rating_7" || flag.dataset.kind === "confidence") { (inputs[place] ?? inputs[0]).focus(); return; }
   (inputs[place + 1] ?? inputs[place]).click();
   flag.scrollIntoView({ block: "nearest" });
 }
@@ -53,7 +53,7 @@ function submit(event) {
 }
 
 function digit(event) {
-  const flag = event.target.closest?.('.flag[data-kind="rating_7"]');
+  const flag = event.target.closest?.('.flag:is([data-kind="rating_7"], [data-kind="confidence"])');
   const input = flag?.querySelector(`input[value="${event.key}"]`);
   if (input) { input.click(); document.getElementById("asked")?.focus({ preventScroll: true }); }
   else rate(event.key);

@@ -225,3 +225,17 @@ def test_a_changed_answer_keeps_what_it_says_about_archived_flags(session: Sessi
     # What an archived flag waited for is no longer so, and neither is its answer.
     change_comparison(session, first.id, alice.id, rating=7, flags=[FlagIn(rude.id, "A", 0)])
     assert read_flags(session, first.id, first.pair_id) == {(rude.id, "A"): 0, (clear.id, "B"): 1}
+
+
+def test_confidence_is_kept_with_every_version_and_nothing_said_is_not_the_lowest(
+    session: Session,
+) -> None:
+    project, (alice,) = make_world(session, "alice", is_confidence_asked=True)
+    mine = say(session, lease(session, project, alice.id))
+    assert mine.confidence is None
+    for confidence in (5, None):
+        change_comparison(session, mine.id, alice.id, rating=3, confidence=confidence)
+    kept = session.scalars(select(ComparisonRevision.confidence).order_by("revision")).all()
+    assert (kept, mine.confidence) == ([None, 5], None)
+    with pytest.raises(Invalid, match="from 1 to 5"):
+        change_comparison(session, mine.id, alice.id, rating=3, confidence=6)

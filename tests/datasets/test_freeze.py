@@ -67,7 +67,7 @@ def test_a_line_holds_the_conversation_the_rating_and_where_it_came_from(
         make_flag(session, project),
         make_flag(session, project, "on_topic", scope=FlagScope.COMPARISON),
     )
-    comparison = answer(session, pair, alice, rating=7, is_about_equal=True)
+    comparison = answer(session, pair, alice, rating=7, is_about_equal=True, confidence=2)
     answer_flag(session, comparison, accurate, 1, pair.completion_b_id)
     answer_flag(session, comparison, accurate, None, pair.completion_a_id)
     answer_flag(session, comparison, topic, 0)
@@ -83,6 +83,7 @@ def test_a_line_holds_the_conversation_the_rating_and_where_it_came_from(
     assert row["rejected"] == [{"role": "assistant", "content": text_a}]
     assert (row["rating"], row["strength"], row["chosen_side"]) == (7, 3, "B")
     assert (row["is_about_equal"], row["is_both_bad"], row["weight"]) == (True, False, 1.0)
+    assert row["confidence"] == 2
     assert (row["pair"], row["draw"], row["draw_probability"]) == (str(pair.id), "uniform", 0.25)
     assert (row["split"], row["group"]) == ("train", "gardens")
     assert row["flags"] == [
