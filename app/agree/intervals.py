@@ -62,7 +62,7 @@ def pattern_interval(
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_items, how_often / n_items, size=draws)  # [D, P]
     matrices = np.tensordot(drawn.astype(np.float64), parts, axes=(1, 0))  # [D, K, K]
-    return _percentiles([alpha_of(one, level, values) for one in matrices], share)
+    return percentiles(many_alphas(matrices, level, values), share)
 
 
 def pattern_coincidences(patterns: NDArray[np.int64]) -> Matrix:
@@ -100,10 +100,27 @@ def two_way_interval(
         np.add.at(counts, (items, categories), person_weight[annotators])
         repeated = np.repeat(counts, item_weight, axis=0)
         found.append(alpha_of(coincidences(repeated), level, values))
-    return _percentiles(found, share)
+    return percentiles(found, share)
 
 
-def _percentiles(found: Sequence[float | None], share: float) -> Interval:
+def many_alphas(matrices: Matrix, level: Level, values: Matrix) -> list[float | None]:
+    """`alpha_of` each of the coincidence matrices [D, K, K]."""
+    if level is not Level.ORDINAL:
+        return [alpha_of(one, level, values) for one in matrices]
+    margins = matrices.sum(axis=2)  # [D, K]
+    n = margins.sum(axis=1)  # [D]
+    middle = np.cumsum(margins, axis=1) - margins / 2
+    metric = (middle[:, :, None] - middle[:, None, :]) ** 2  # [D, K, K]
+    expected = np.einsum("di,dij,dj->d", margins, metric, margins) / np.maximum(n - 1, 1)
+    observed = (matrices * metric).sum(axis=(1, 2))
+    is_defined = (n >= 2) & (expected > 1e-9 * metric.max(axis=(1, 2)))
+    return [
+        1.0 - float(o / e) if ok else None
+        for o, e, ok in zip(observed, expected, is_defined, strict=True)
+    ]
+
+
+def percentiles(found: Sequence[float | None], share: float) -> Interval:
     defined = [one for one in found if one is not None]
     if len(defined) < len(found) / 2:
         return Interval(None, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.agree.alpha import Level, Matrix, RunningAlpha, alpha_of, coincidences
+from app.agree.alpha import Level, Matrix, RunningAlpha, alpha_of
 from app.agree.coefficients import (
     SIDES,
     gwet,
@@ -19,7 +19,7 @@ from app.agree.coefficients import (
     quadratic_weights,
     sides,
 )
-from app.agree.intervals import DRAWS, Interval, pattern_interval
+from app.agree.intervals import DRAWS, Interval, pattern_coincidences, pattern_interval
 
 Counts = NDArray[np.int64]
 
@@ -52,10 +52,18 @@ class AgreementState:
     @classmethod
     def recomputed(cls, counts: Counts) -> "AgreementState":
         """From the counts [N, K] of all items at once."""
+        return cls.of_patterns(*distinct(counts))
+
+    @classmethod
+    def of_patterns(cls, counts: Counts, times: Counts) -> "AgreementState":
+        """From distinct counts [P, K] and how many items [P] have each, as they are stored."""
         state = cls.empty(counts.shape[1])
-        state.running.coincidence = coincidences(counts)
-        for pattern, n in zip(*distinct(counts), strict=True):
-            state.patterns[tuple(pattern.tolist())] = int(n)
+        is_shared = counts.sum(axis=1) >= 2
+        state.running.coincidence = np.tensordot(
+            times[is_shared].astype(np.float64), pattern_coincidences(counts[is_shared]), axes=1
+        )
+        for pattern, n in zip(counts.tolist(), times.tolist(), strict=True):
+            state.patterns[tuple(pattern)] += n
         return state
 
     def add(self, counts: Counts, category: int) -> None:

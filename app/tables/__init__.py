@@ -1,11 +1,22 @@
 """Every table. Importing this package fills `Base.metadata`."""
 
-from app.tables import accounts, collect, datasets, jobs, kinds, projects, qualifications, runs
+from app.tables import (
+    accounts,
+    agree,
+    collect,
+    datasets,
+    jobs,
+    kinds,
+    projects,
+    qualifications,
+    runs,
+)
 from app.tables.base import Base
 
 __all__ = [
     "Base",
     "accounts",
+    "agree",
     "collect",
     "datasets",
     "jobs",

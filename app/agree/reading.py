@@ -1,0 +1,136 @@
+"""What patterns of counts say: every coefficient with its interval, for a page to show. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.agree.alpha import Level, alpha_of
+from app.agree.coefficients import SIDES, gwet, identity_weights, observed_agreement
+from app.agree.coefficients import sides as halves
+from app.agree.exact import Floats, wilson
+from app.agree.intervals import (
+    FEWEST_ITEMS,
+    Interval,
+    many_alphas,
+    pattern_coincidences,
+    percentiles,
+)
+from app.agree.stream import AgreementState, Reading
+
+Integers = NDArray[np.int64]
+# One side is called dominant beyond this share; chance agreement is then so high that alpha is
+# small whatever people do.
+DOMINANT = 0.75
+DRAWS = 1_000
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A reading, and what stands beside it. `first_side` is the share of ratings 1 to 4.
+
+    `n_shared` counts units with two ratings or more: only these say anything about agreement.
+    """
+
+    reading: Reading
+    ac1: float | None
+    raw_range: Interval
+    side_range: Interval
+    n_shared: int
+    first_side: float | None
+
+    @property
+    def is_one_sided(self) -> bool:
+        share = self.first_side
+        return share is not None and max(share, 1 - share) > DOMINANT
+
+
+def figures(counts: Integers, times: Integers, *, draws: int = DRAWS) -> Figures:
+    """All there is to say of units with `counts` [P, 8], `times` [P] of each."""
+    state = AgreementState.of_patterns(counts, times)
+    two = halves(counts)  # [P, 2]
+    is_shared = counts.sum(axis=1) >= 2
+    given = two.T @ times if len(counts) else np.zeros(2)
+    return Figures(
+        reading=state.read(draws=draws),
+        ac1=gwet(two, identity_weights(SIDES), times) if is_shared.any() else None,
+        raw_range=raw_interval(two[is_shared], times[is_shared], draws=draws),
+        side_range=_side_interval(two[is_shared], times[is_shared], draws=draws),
+        n_shared=int(times[is_shared].sum()),
+        first_side=float(given[0] / given.sum()) if given.sum() else None,
+    )
+
+
+def raw_interval(two: Integers, times: Integers, *, draws: int, seed: int = 0) -> Interval:
+    """The interval of raw agreement by resampling units; `two` [P, 2] are counts by side."""
+    if times.sum() < FEWEST_ITEMS:
+        return Interval(None, None)
+    totals = two.sum(axis=1)
+    agreeing = (two * (two - 1)).sum(axis=1) / (totals * (totals - 1))  # [P]
+    rng = np.random.default_rng(seed)
+    n = int(times.sum())
+    drawn = rng.multinomial(n, times / n, size=draws)  # [D, P]
+    return percentiles(list(drawn @ agreeing / n), 0.95)
+
+
+def _side_interval(two: Integers, times: Integers, *, draws: int, seed: int = 0) -> Interval:
+    if times.sum() < FEWEST_ITEMS:
+        return Interval(None, None)
+    rng = np.random.default_rng(seed)
+    n = int(times.sum())
+    drawn = rng.multinomial(n, times / n, size=draws).astype(np.float64)
+    matrices = np.tensordot(drawn, pattern_coincidences(two), axes=(1, 0))  # [D, 2, 2]
+    return percentiles(many_alphas(matrices, Level.NOMINAL, np.arange(1.0, 3)), 0.95)
+
+
+@dataclass(frozen=True)
+class FlagFigures:
+    """Agreement on a flag. `share` is how often it was answered yes (or its mean rating)."""
+
+    alpha: float | None
+    raw: float | None
+    ac1: float | None
+    share: float | None
+    n_units: int
+    n_shared: int
+    n_answers: int
+
+
+def flag_figures(counts: Integers, times: Integers, level: Level, values: Floats) -> FlagFigures:
+    """`counts` [P, K] over the flag's possible answers `values` [K]."""
+    is_shared = counts.sum(axis=1) >= 2
+    shared, how_often = counts[is_shared], times[is_shared]
+    given = counts.T @ times  # [K]
+    coincidence = np.tensordot(how_often.astype(np.float64), pattern_coincidences(shared), (0, 0))
+    return FlagFigures(
+        alpha=alpha_of(coincidence, level, values) if len(shared) else None,
+        raw=observed_agreement(shared, identity_weights(len(values)), how_often),
+        ac1=gwet(shared, identity_weights(len(values)), how_often),
+        share=float(given @ values / given.sum()) if given.sum() else None,
+        n_units=int(times.sum()),
+        n_shared=int(how_often.sum()),
+        n_answers=int(given.sum()),
+    )
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """How often someone's second answer to a pair took the side of the first, with Wilson's
+    interval, and how far apart the two ratings were on average."""
+
+    n: int
+    same_side: float | None
+    low: float
+    high: float
+    distance: float | None
+
+
+def steadiness(first: Sequence[int], again: Sequence[int]) -> Steadiness:
+    """From canonical ratings, 1 to 8, of the same pairs by the same person."""
+    one, two = np.asarray(first, dtype=np.int64), np.asarray(again, dtype=np.int64)
+    n = len(one)
+    same = int(((one <= 4) == (two <= 4)).sum())
+    low, high = wilson(same, n)
+    mean = float(np.abs(one - two).mean()) if n else None
+    return Steadiness(n, same / n if n else None, low, high, mean)

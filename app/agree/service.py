@@ -1,0 +1,167 @@
+"""Agreement for a page: caught up, filtered, and cut by week, version, flag and person."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.agree import queries
+from app.agree.alpha import Level
+from app.agree.coefficients import weighted_kappa
+from app.agree.intervals import Interval, two_way_interval
+from app.agree.queries import Filter
+from app.agree.reading import (
+    Figures,
+    FlagFigures,
+    Steadiness,
+    figures,
+    flag_figures,
+    steadiness,
+)
+from app.agree.upkeep import catch_up
+from app.tables.accounts import Person
+from app.tables.agree import AgreementProgress
+from app.tables.projects import Flag, FlagKind, GuidelineVersion, Project
+
+SCALE = np.arange(1.0, 9)
+# The wide interval is drawn anew when the answers have grown by a twentieth.
+GROWTH = 1.05
+WIDE_PAIRS, WIDE_DRAWS = 1_500, 200
+CUT_DRAWS = 200
+FEWEST_SHARED = 20
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The figures of a part: a week, a guideline version."""
+
+    name: str
+    figures: Figures
+    version: GuidelineVersion | None = None
+    week: date | None = None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the agreement page shows. `wide` would hold for new annotators too."""
+
+    whole: Figures
+    wide: Interval
+    weeks: list[Cut]
+    versions: list[Cut]
+
+
+def overview(session: Session, project: Project, chosen: Filter) -> Overview:
+    """Catch up and read everything; writes only the state."""
+    catch_up(session, project.id)
+    patterns = queries.read_patterns(session, project.id, chosen)
+    whole = figures(patterns.counts, patterns.times)
+    return Overview(
+        whole, wide_interval(session, project.id, whole), by_week(session, project, chosen),
+        by_version(session, project, chosen),
+    )  # fmt: skip
+
+
+def by_week(session: Session, project: Project, chosen: Filter) -> list[Cut]:
+    return [
+        Cut(week.isoformat(), figures(one.counts, one.times, draws=CUT_DRAWS), week=week)
+        for week, one in queries.patterns_by_week(session, project.id, chosen).items()
+    ]
+
+
+def by_version(session: Session, project: Project, chosen: Filter) -> list[Cut]:
+    """Each guideline version on its own: two answers compare if both were given under it."""
+    cuts = []
+    for version in queries.versions_of(session, project.id):
+        part = Filter(version.id, chosen.since, chosen.until)
+        one = queries.read_patterns(session, project.id, part)
+        found = figures(one.counts, one.times, draws=CUT_DRAWS)
+        cuts.append(Cut(f"Version {version.number}", found, version=version))
+    return cuts
+
+
+def wide_interval(session: Session, project_id: uuid.UUID, whole: Figures) -> Interval:
+    """The interval over items and annotators, of all versions and times; kept until data grows.
+
+    Drawn from up to `WIDE_PAIRS` shared pairs, which makes it a little wider still.
+    """
+    progress = queries.progress_of(session, project_id)
+    n = whole.reading.n_ratings
+    if progress is None:
+        return Interval(None, None)
+    if progress.wide_n == 0 or not progress.wide_n / GROWTH <= n <= progress.wide_n * GROWTH:
+        _draw_wide(session, progress)
+    return Interval(progress.wide_low, progress.wide_high)
+
+
+def _draw_wide(session: Session, progress: AgreementProgress) -> None:
+    rows = queries.shared_sample(session, progress.project_id, WIDE_PAIRS)
+    every = queries.read_patterns(session, progress.project_id, Filter())
+    progress.wide_n = int((every.counts.sum(axis=1) * every.times).sum())
+    found = Interval(None, None)
+    if rows:
+        _, items = np.unique([str(row.pair_id) for row in rows], return_inverse=True)
+        _, people = np.unique([str(row.annotator_id) for row in rows], return_inverse=True)
+        ratings = np.array([row.rating for row in rows], dtype=np.int64) - 1
+        found = two_way_interval(items, people, ratings, Level.ORDINAL, SCALE, draws=WIDE_DRAWS)
+    progress.wide_low, progress.wide_high = found.low, found.high
+    session.flush()
+
+
+@dataclass(frozen=True)
+class Answered:
+    flag: Flag
+    figures: FlagFigures | None
+
+
+def by_flag(session: Session, project: Project) -> list[Answered]:
+    """Every flag of the project with its figures; None where nobody answered it."""
+    found = queries.flag_patterns(session, project.id)
+    flags = session.scalars(
+        select(Flag).where(Flag.project_id == project.id).order_by(Flag.position, Flag.label)
+    )
+    return [
+        Answered(flag, _flag_figures(flag, found[flag.id]) if flag.id in found else None)
+        for flag in flags
+    ]
+
+
+def _flag_figures(flag: Flag, patterns: queries.Patterns) -> FlagFigures:
+    counts = patterns.counts
+    if flag.kind is FlagKind.RATING_7:
+        return flag_figures(counts[:, 1:8], patterns.times, Level.ORDINAL, np.arange(1.0, 8))
+    answers = counts[:, [0, 1, 8]] if flag.kind is FlagKind.YES_NO_NA else counts[:, :2]
+    values = np.array([0.0, 1.0, 0.0])[: answers.shape[1]]
+    return flag_figures(answers, patterns.times, Level.NOMINAL, values)
+
+
+@dataclass(frozen=True)
+class Two:
+    """Two named people on the pairs that both answered; kappa None is undefined."""
+
+    one: Person
+    other: Person
+    n: int
+    kappa: float | None
+    same_side: float | None
+
+
+def compare_two(session: Session, project: Project, one: Person, other: Person) -> Two:
+    mine, theirs = queries.ratings_of_two(session, project.id, one.id, other.id)
+    same = float(((mine <= 4) == (theirs <= 4)).mean()) if len(mine) else None
+    return Two(one, other, len(mine), weighted_kappa(mine, theirs, 8), same)
+
+
+def retested(session: Session, project: Project) -> list[tuple[Person, Steadiness]]:
+    """Everyone who answered a pair a second time, by name."""
+    pairs: dict[uuid.UUID, list[tuple[int, int]]] = {}
+    for row in queries.retests(session, project.id):
+        pairs.setdefault(row.annotator_id, []).append((row.rating, row.again))
+    return [
+        (person, steadiness(*zip(*pairs[person.id], strict=True)))
+        for person in queries.people_with_answers(session, project.id)
+        if person.id in pairs
+    ]

@@ -1,0 +1,120 @@
+"""Agreement as it stands, kept up to date pair by pair, and whose answers were set aside.
+
+`agreement_pattern` is what a page reads: a few hundred rows, however many answers there are.
+`agreement_unit` remembers what each pair added to it, so that a change can be taken back exactly.
+"""
+
+import uuid
+from datetime import date, datetime
+
+from sqlalchemy import ForeignKey, Identity, Index, SmallInteger, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.tables.base import Base, CreatedAt, Id
+
+# In place of a guideline version: all answers to a pair, and those under no guidelines.
+EVERY_VERSION = uuid.UUID(int=0)
+NO_VERSION = uuid.UUID(int=1)
+
+
+class AgreementProgress(Base):
+    """How far a project's state has come; the wide interval was drawn at `wide_n` ratings."""
+
+    __tablename__ = "agreement_progress"
+
+    project_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    caught_up_to: Mapped[datetime]
+    wide_low: Mapped[float | None]
+    wide_high: Mapped[float | None]
+    wide_n: Mapped[int] = mapped_column(default=0, server_default="0")
+
+
+class AgreementUnit(Base):
+    """How often each rating was given to a pair, under one version or under all (`scope`).
+
+    `week` is the Monday of the first of these answers. No key to `pair`: a deleted pair is taken
+    out of the patterns when the project next catches up.
+    """
+
+    __tablename__ = "agreement_unit"
+
+    project_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), index=True
+    )
+    pair_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    scope: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    week: Mapped[date]
+    counts: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+
+
+class AgreementPattern(Base):
+    """How many units of a project, scope and week have the same eight counts."""
+
+    __tablename__ = "agreement_pattern"
+
+    project_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    )
+    scope: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    week: Mapped[date] = mapped_column(primary_key=True)
+    counts: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), primary_key=True)
+    n: Mapped[int]
+
+
+class AgreementStale(Base):
+    """A pair whose old answers changed or went: written by triggers, emptied by catching up.
+
+    New answers write nothing here; they are found by their time.
+    """
+
+    __tablename__ = "agreement_stale"
+    __table_args__ = (Index("ix_agreement_stale_project_id", "project_id"),)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    project_id: Mapped[uuid.UUID]
+    pair_id: Mapped[uuid.UUID]
+
+
+class Exclusion(Base):
+    """An admin's decision to leave someone's answers out of what is frozen; lifted, never deleted.
+
+    The answers themselves stay.
+    """
+
+    __tablename__ = "exclusion"
+    __table_args__ = (
+        Index(
+            "uq_exclusion_standing",
+            "project_id",
+            "person_id",
+            unique=True,
+            postgresql_where=text("lifted_at is null"),
+        ),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
+    reason: Mapped[str]
+    by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
+    created_at: Mapped[CreatedAt]
+    lifted_at: Mapped[datetime | None]
+    lifted_by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
+    lift_reason: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class StaffNote(Base):
+    """What an admin wrote about someone's work in a project; the person can read it."""
+
+    __tablename__ = "staff_note"
+    __table_args__ = (Index("ix_staff_note_project_id_person_id", "project_id", "person_id"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
+    body: Mapped[str]
+    by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
+    created_at: Mapped[CreatedAt]
