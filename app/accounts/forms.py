@@ -1,5 +1,6 @@
 """What comes in from the pages about people. Text is taken as typed and judged by the services."""
 
+import uuid
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -27,6 +28,16 @@ class WelcomeForm(BaseModel):
 class ProfileForm(BaseModel):
     name: Line = ""
     email: Line = ""
+
+
+class LanguagesForm(BaseModel):
+    languages: Line = ""
+
+
+class QualificationsForm(BaseModel):
+    """The ids of all that the person is to hold in this project."""
+
+    held: list[uuid.UUID] = []
 
 
 class PasswordForm(BaseModel):

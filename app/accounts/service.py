@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
+from app.accounts.languages import read_languages
 from app.accounts.links import make_invitation, make_owner_link, make_sign_in_link
 from app.accounts.passwords import check_password, hash_password
 from app.accounts.queries import find_person, other_admins
@@ -80,6 +81,21 @@ def change_person(session: Session, person: Person, *, name: str, email: str) ->
     person.name, person.email = name, email
     session.flush()
     return person
+
+
+def set_languages(session: Session, person: Person, words: str) -> None:
+    """Set the languages in which the person can judge texts, as typed. Raises Invalid."""
+    languages = read_languages(words)
+    if person.languages != languages:
+        record_event(
+            session,
+            "person.languages_changed",
+            actor_id=person.id,
+            subject=person.email,
+            detail={"before": person.languages, "after": languages},
+        )
+        person.languages = languages
+        session.flush()
 
 
 def set_password(session: Session, person: Person, password: str) -> None:

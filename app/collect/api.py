@@ -50,7 +50,8 @@ def next_assignment(session: SessionDep, access: AnnotatorAccess) -> dict[str, A
     """
     found = service.next_assignment(session, access.project, access.person.id)
     if isinstance(found, Nothing):
-        return {"assignment": None, "why": found.why.value}
+        said = {"detail": found.hindrance.sentence} if found.hindrance else {}
+        return {"assignment": None, "why": found.why.value, **said}
     messages, a, b = texts_of(session, found.pair_id, is_flipped=found.is_flipped)
     assignment = {
         "id": str(found.id),

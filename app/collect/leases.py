@@ -10,8 +10,10 @@ from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from app.collect.draws import draw_next
+from app.collect.eligibility import Hindrance
 from app.collect.pairing import is_flipped
 from app.collect.queries import (
+    Standing,
     has_pairs,
     one_at_a_time,
     others_hold_some,
@@ -35,17 +37,22 @@ CHANCE = random.SystemRandom()
 
 
 class Why(StrEnum):
-    """Why there is no pair for an annotator: four different things, said differently."""
+    """Why there is no pair for an annotator: different things, said differently."""
 
     BUSY = "busy"  # others have on their pages what is left
     DONE = "done"  # everything that this annotator could answer is answered
     PAUSED = "paused"  # the annotator or the project rests
     EMPTY = "empty"  # nothing has been imported yet
+    NOT_ELIGIBLE = "not_eligible"  # a language or a qualification is missing
+    LIMIT_REACHED = "limit_reached"  # this is all that the project takes from one person, for now
 
 
 @dataclass(frozen=True)
 class Nothing:
+    """`hindrance` says in words what NOT_ELIGIBLE and LIMIT_REACHED are about."""
+
     why: Why
+    hindrance: Hindrance | None = None
 
 
 def next_assignment(
@@ -60,9 +67,9 @@ def next_assignment(
     there still is room; then a pair that others began; then a fresh one from the mixture.
     """
     one_at_a_time(session, annotator_id)
-    mine = standing(session, project.id, annotator_id)
-    if mine.is_paused or project.is_archived:
-        return Nothing(Why.PAUSED)
+    mine = standing(session, project, annotator_id)
+    if refused := _refused(project, mine):
+        return refused
     if mine.live is not None:
         _extend(session, mine.live, project.lease_minutes)
         return mine.live
@@ -75,6 +82,16 @@ def next_assignment(
         return Nothing(Why.EMPTY)
     is_busy = others_hold_some(session, project.id, annotator_id)
     return Nothing(Why.BUSY if is_busy else Why.DONE)
+
+
+def _refused(project: Project, mine: Standing) -> Nothing | None:
+    """Why this person gets nothing whatever is free. A pair that is open may be finished."""
+    if mine.is_paused or project.is_archived:
+        return Nothing(Why.PAUSED)
+    if mine.hindrance is None or (mine.hindrance.is_limit and mine.live is not None):
+        return None
+    why = Why.LIMIT_REACHED if mine.hindrance.is_limit else Why.NOT_ELIGIBLE
+    return Nothing(why, mine.hindrance)
 
 
 def _hand_out(

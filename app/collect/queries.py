@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session, aliased
 
+from app.collect.eligibility import COLUMNS, Hindrance, asked_of, hindrance
 from app.projects.remaining import BEGUN, FRESH, NOT_MINE
 from app.tables.collect import Assignment, AssignmentState, Draw, Pair
+from app.tables.projects import Project
 
 # How far a claim looks among the pairs that others began. Small on purpose: an annotator who has
 # answered half a million of them would walk them all.
@@ -141,6 +143,20 @@ def one_at_a_time(session: Session, annotator_id: uuid.UUID) -> None:
     )
 
 
+_STANDING = text(
+    f"""
+select
+    (select id from assignment where annotator_id = :annotator
+        and project_id = :project and state = 'leased' and slot = 0) as live,
+    exists (select from assignment where annotator_id = :annotator
+        and project_id = :project and state = 'expired') as has_expired,
+    exists (select from membership where person_id = :annotator
+        and project_id = :project and role = 'annotator' and is_paused) as is_paused,
+    {COLUMNS}
+"""  # noqa: S608
+)
+
+
 @dataclass(frozen=True)
 class Standing:
     """How an annotator stands in a project before anything is handed out."""
@@ -148,25 +164,22 @@ class Standing:
     live: Assignment | None
     has_expired: bool
     is_paused: bool
+    hindrance: Hindrance | None
 
 
-def standing(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> Standing:
+def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Standing:
     row = session.execute(
-        text(
-            """
-            select
-                (select id from assignment where annotator_id = :annotator
-                    and project_id = :project and state = 'leased' and slot = 0) as live,
-                exists (select from assignment where annotator_id = :annotator
-                    and project_id = :project and state = 'expired') as has_expired,
-                exists (select from membership where person_id = :annotator
-                    and project_id = :project and role = 'annotator' and is_paused) as is_paused
-            """
-        ),
-        {"annotator": annotator_id, "project": project_id},
+        _STANDING, {**asked_of(session, project), "annotator": annotator_id, "project": project.id}
     ).one()
     live = session.get(Assignment, row.live) if row.live else None
-    return Standing(live, row.has_expired, row.is_paused)
+    hindered = hindrance(
+        project,
+        is_speaker=row.is_speaker,
+        missing=row.missing,
+        day_full_at=row.day_full_at,
+        full_at=row.full_at,
+    )
+    return Standing(live, row.has_expired, row.is_paused, hindered)
 
 
 def claim(

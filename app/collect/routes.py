@@ -9,6 +9,8 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
 from app.collect import service
+from app.collect.draws import mixture_of
+from app.collect.eligibility import in_words
 from app.collect.forms import (
     REASONS,
     ChangedAnswerForm,
@@ -34,6 +36,7 @@ router = APIRouter(prefix="/projects/{slug}/collect", include_in_schema=False)
 
 TEMPLATE = "collect/compare.html"
 ANSWERS_A_PAGE = 50
+ROUND = 10
 # Without a script nobody counts active seconds; what is longer than this was not all reading.
 UNCOUNTED_SECONDS = 120.0
 
@@ -204,7 +207,7 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
     found = service.next_assignment(session, access.project, access.person.id)
     context = {**_counts(session, access), "comparison": None, "said": {}, "back": ""}
     if isinstance(found, Nothing):
-        return {**context, "assignment": None, "why": found.why.value}
+        return {**context, "assignment": None, "why": found.why.value, **_said_of(found)}
     return {
         **context,
         **_sheet(session, access, found.pair_id, found.is_flipped),
@@ -212,6 +215,25 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
         "why": None,
         "key": secrets.token_urlsafe(16),
     }
+
+
+def _left(access: Access, left: int) -> str:
+    """What is left, in words; in round numbers where something comes that is not counted in it.
+
+    An exact count would stand still at a gold item, and so tell it from the rest.
+    """
+    if left > MANY:
+        return f"more than {MANY}"
+    shares = mixture_of(access.project)
+    if left == 0 or shares.gold + shares.retest + shares.audit == 0:
+        return str(left)
+    return f"about {-(-left // ROUND) * ROUND}"
+
+
+def _said_of(nothing: Nothing) -> dict[str, Any]:
+    hindrance = nothing.hindrance
+    opens = in_words(hindrance.opens_at) if hindrance and hindrance.opens_at else ""
+    return {"hindrance": hindrance, "opens": opens}
 
 
 def _counts(session: Session, access: Access) -> dict[str, Any]:
@@ -222,7 +244,7 @@ def _counts(session: Session, access: Access) -> dict[str, Any]:
     return {
         "access": access,
         "recent": n_since(session, access.project.id, access.person.id, since),
-        "left": f"more than {MANY}" if left > MANY else str(left),
+        "left": _left(access, left),
         "reasons": REASONS,
     }
 

@@ -7,10 +7,17 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
 from app.accounts.devices import describe_device
-from app.accounts.forms import ApiTokenForm, PasswordForm, ProfileForm
+from app.accounts.forms import ApiTokenForm, LanguagesForm, PasswordForm, ProfileForm
+from app.accounts.languages import LANGUAGES, names_of
 from app.accounts.passwords import is_password
 from app.accounts.queries import api_tokens_of, memberships_of, sessions_of
-from app.accounts.service import change_person, end_login, end_other_logins, set_password
+from app.accounts.service import (
+    change_person,
+    end_login,
+    end_other_logins,
+    set_languages,
+    set_password,
+)
 from app.accounts.sign_in import forgive, note_attempt
 from app.accounts.tokens import create_api_token, revoke_api_token
 from app.db import session_scope
@@ -33,6 +40,8 @@ def _page(
     person = login.person
     context = {
         "profile": ProfileForm(name=person.name, email=person.email),
+        "languages": names_of(person.languages),
+        "known_languages": names_of(LANGUAGES),
         "token": ApiTokenForm(days="90"),
         "secret": "",
         "errors": {refusal.field or "name": refusal.message} if refusal else {},
@@ -61,6 +70,17 @@ def change_profile(
     except (Invalid, Conflict) as refusal:
         return _page(request, session, login, refusal, profile=form)
     return redirect("/account", notice="Your name and e-mail address are saved.")
+
+
+@router.post("/account/languages", include_in_schema=False)
+def change_languages(
+    request: Request, session: SessionDep, login: LoginDep, form: Annotated[LanguagesForm, Form()]
+) -> Response:
+    try:
+        set_languages(session, login.person, form.languages)
+    except Invalid as refusal:
+        return _page(request, session, login, refusal, languages=form.languages)
+    return redirect("/account", notice="Your languages are saved.")
 
 
 @router.post("/account/password", include_in_schema=False)

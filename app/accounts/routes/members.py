@@ -7,8 +7,10 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.forms import InviteForm, RolesForm
+from app.accounts.forms import InviteForm, QualificationsForm, RolesForm
+from app.accounts.languages import names_of
 from app.accounts.links import renew_invitation
+from app.accounts.qualifications import held_in, qualifications_of, set_held
 from app.accounts.queries import members
 from app.accounts.routes.people import invitation_page
 from app.accounts.service import invite, pause, remove_member, resume, set_roles
@@ -48,6 +50,9 @@ def _page(
     context = {
         "access": access,
         "rows": members(session, access.project.id),
+        "qualifications": [one for one, _ in qualifications_of(session, access.project.id)],
+        "held": held_in(session, access.project.id),
+        "names_of": names_of,
         "form": form or InviteForm(),
         "errors": {refusal.field or "email": refusal.message} if refusal else {},
     }
@@ -93,6 +98,18 @@ def change_roles(
         session, project_id=access.project.id, person=person, roles=form.roles, by=access.person
     )
     return redirect(_url(access), notice=f"The roles of {person.name} are saved.")
+
+
+@router.post("/{person_id}/qualifications")
+def change_qualifications(
+    session: SessionDep,
+    access: AdminAccess,
+    person_id: uuid.UUID,
+    form: Annotated[QualificationsForm, Form()],
+) -> Response:
+    person = _member(session, access, person_id)
+    set_held(session, access.project, person, form.held, by=access.person.id)
+    return redirect(_url(access), notice=f"The qualifications of {person.name} are saved.")
 
 
 @router.post("/{person_id}/pause")
