@@ -9,6 +9,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.accounts import routes as accounts_pages
 from app.collect import api as collect_api
 from app.collect import routes as collect_pages
+from app.collect.kinds import routes as kinds_pages
 from app.datasets import api as datasets_api
 from app.datasets import routes as datasets_pages
 from app.loop import api as loop_api
@@ -61,8 +62,8 @@ def create_app() -> FastAPI:
 def include_routers(app: FastAPI) -> None:
     """Every slice's pages and JSON; only the JSON is described for scripts."""
     for pages in (
-        accounts_pages, projects_pages, collect_pages, datasets_pages, loop_pages, reward_pages,
-        policy_pages,
+        accounts_pages, projects_pages, collect_pages, kinds_pages, datasets_pages, loop_pages,
+        reward_pages, policy_pages,
     ):  # fmt: skip
         app.include_router(pages.router, include_in_schema=False)
     for api in (projects_api, collect_api, datasets_api, loop_api, reward_api, policy_api):

@@ -17,6 +17,7 @@ WHOLE = (
     *("overlap", "lease_minutes", "comparisons_per_round", "pairs_per_round"),
     *("policy_steps", "max_new_tokens", "seed"),
 )
+KINDS = ("is_ranking_on", "is_rating_on", "is_demonstration_on", "is_rewrite_on", "is_span_on")
 TEXTS = ("name", "question", "low_end", "high_end", "base_model")
 
 
@@ -36,6 +37,11 @@ class SettingsForm(BaseModel):
     overlap: Line = ""
     lease_minutes: Line = ""
     is_confidence_asked: bool = False
+    is_ranking_on: bool = False
+    is_rating_on: bool = False
+    is_demonstration_on: bool = False
+    is_rewrite_on: bool = False
+    is_span_on: bool = False
     is_loop_automatic: bool = False
     base_model: Line = ""
     comparisons_per_round: Line = ""
@@ -56,7 +62,7 @@ class SettingsForm(BaseModel):
         values: dict[str, Any] = {
             "objective": self.objective,
             "is_confidence_asked": self.is_confidence_asked,
-            "is_loop_automatic": self.is_loop_automatic,
+            **{name: getattr(self, name) for name in ("is_loop_automatic", *KINDS)},
             **{name: " ".join(getattr(self, name).split()) for name in TEXTS},
         }
         errors: dict[str, str] = {}

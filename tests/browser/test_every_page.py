@@ -31,8 +31,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 EMPTY = (
     *("/", "/account", "/people", "/audit", "/projects/new"),
     *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
+    *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
+KINDS = {"is_ranking_on": True, "is_rating_on": True, "is_demonstration_on": True}
 # Answers that are no pages: a redirect, a file, a word.
 NOT_PAGES = {
     "/healthz",
@@ -41,6 +43,7 @@ NOT_PAGES = {
     "/projects/{slug}/reward/{run_id}/files/{name}",
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
+    "/projects/{slug}/datasets/feedback/{what}.jsonl",
 }
 HOSTILE = (
     "# Title\n\n<script>alert(1)</script> **bold** `code`\n\n"
@@ -83,7 +86,7 @@ def look(walk: Walk, path: str) -> None:
 
 def test_every_page_is_sound_while_there_is_nothing(walk: Walk, session: Session) -> None:
     look(walk, "/")
-    make_project(session)
+    make_project(session, **KINDS)
     session.commit()
     for path in EMPTY:
         look(walk, path)
@@ -92,7 +95,7 @@ def test_every_page_is_sound_while_there_is_nothing(walk: Walk, session: Session
 def test_every_page_is_sound_when_it_is_full(
     walk: Walk, session: Session, owner: Person, live: Live, chromium: Browser
 ) -> None:
-    project = make_project(session, is_loop_automatic=False)
+    project = make_project(session, is_loop_automatic=False, **KINDS)
     paths = fill(session, project, owner)
     for path in [*EMPTY, *paths]:
         look(walk, path)

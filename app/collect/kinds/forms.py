@@ -1,0 +1,53 @@
+"""What the pages of the other kinds of feedback post."""
+
+import uuid
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.collect.forms import REASONS
+from app.errors import Invalid
+
+CHOICE = "choice."
+
+
+def _one_number(value: object) -> object:
+    return None if value == "" else value
+
+
+class PromptForm(BaseModel):
+    """An answer about a prompt: `choice.<completion>` holds its rank or rating."""
+
+    model_config = ConfigDict(extra="allow")
+
+    assignment_id: uuid.UUID
+    seconds: Annotated[float | None, BeforeValidator(_one_number), Field(allow_inf_nan=False)] = (
+        None
+    )
+    comment: str = ""
+    text: str = ""
+
+    def choices(self) -> dict[uuid.UUID, int]:
+        """The number given to each completion; what was left open is left out. Raises Invalid."""
+        try:
+            return {
+                uuid.UUID(name.removeprefix(CHOICE)): int(str(value))
+                for name, value in (self.model_extra or {}).items()
+                if name.startswith(CHOICE) and value not in ("", [])
+            }
+        except ValueError as error:
+            raise Invalid("An answer came in a way that this page does not know.") from error
+
+
+class PromptSkipForm(BaseModel):
+    assignment_id: uuid.UUID
+    reason: str = ""
+    other: str = ""
+
+    def words(self) -> str:
+        chosen = self.reason if self.reason in REASONS else ""
+        return ": ".join(part for part in (chosen, self.other.strip()) if part)
+
+
+class PromptLeaseForm(BaseModel):
+    assignment_id: uuid.UUID

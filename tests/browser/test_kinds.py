@@ -1,0 +1,51 @@
+"""Ranking, rating and writing in a real browser, by keyboard alone."""
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.tables.collect import Completion
+from app.tables.kinds import CompletionRating, PromptAssignment, RankedCompletion
+from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
+from tests.collect.test_kinds import URL, world
+
+pytestmark = [pytest.mark.browser]
+
+
+def test_a_day_of_ranking_rating_and_writing_by_keyboard(session: Session, visit: Visit) -> None:
+    _, (alice,) = world(session, "alice", n=1, n_completions=4)
+    page = visit(alice, f"{URL}/rank")
+    for key in "2113":
+        page.keyboard.press(key)
+    assert page.locator("#so-far").inner_text() == "B = C > A > D"
+    assert is_accessible(page)
+    page.keyboard.press("Shift+A")
+    page.keyboard.press("4")
+    assert page.locator("#so-far").inner_text() == "B = C > D > A"
+    page.keyboard.press("Enter")
+    page.get_by_text("You have done everything here").wait_for()
+    order = session.scalars(select(PromptAssignment.shown)).one()
+    ranks = {r.completion_id: r.rank for r in session.scalars(select(RankedCompletion))}
+    assert [ranks[one] for one in order] == [3, 1, 1, 2]
+
+    page.goto(page.url.replace("/rank", "/rate"))
+    for key in "7654":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    page.get_by_text("You have done everything here").wait_for()
+    assert sorted(session.scalars(select(CompletionRating.rating))) == [4, 5, 6, 7]
+
+    page.goto(page.url.replace("/rate", "/demonstrate"))
+    page.keyboard.type("As I would say it.")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("You have done everything here").wait_for()
+    written = session.scalars(select(Completion).where(Completion.author_id == alice.id)).one()
+    assert written.text == "As I would say it."
+    assert console_is_clean(page)
+
+
+def test_the_pages_fit_a_narrow_window(session: Session, visit: Visit) -> None:
+    _, (alice,) = world(session, "alice", n=1, n_completions=9)
+    page = visit(alice, f"{URL}/rank", size=NARROW)
+    assert fits_its_width(page)
+    assert page.locator("[data-card]").count() == 9
