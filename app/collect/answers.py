@@ -4,10 +4,12 @@ import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from app.collect.controls import TimeIn, add_times
 from app.collect.flagging import (
     Answers,
     FlagIn,
@@ -20,10 +22,10 @@ from app.collect.flagging import (
 from app.collect.leases import check_text, end, own_assignment
 from app.collect.pairing import is_rating
 from app.collect.queries import one_at_a_time, take_room
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Comparison, ComparisonRevision
-from app.tables.projects import GuidelineVersion
+from app.tables.projects import GuidelineVersion, Project
 
 LONGEST_COMMENT = 10_000
 LONGEST_SECONDS = 86_400
@@ -49,10 +51,12 @@ def record_comparison(
     is_about_equal: bool = False,
     is_both_bad: bool = False,
     confidence: int | None = None,
+    times: Sequence[TimeIn] = (),
     project_id: uuid.UUID | None = None,
 ) -> Comparison:
     """Write the annotator's answer and end the assignment. `rating` is canonical, 1 to 8;
-    `confidence` is 1 (a guess) to 5 (certain), None where unsaid.
+    `confidence` is 1 (a guess) to 5 (certain), None where unsaid; `times` are parts of `seconds`,
+    checked by `check_times`.
 
     Sent again (a double click, a lost connection) the same answer gives the same row. After the
     lease has run out it counts if there is room, and is kept as surplus if not. Whoever answers
@@ -92,6 +96,7 @@ def record_comparison(
     end(assignment, AssignmentState.DONE)
     session.flush()
     add_flags(session, comparison.id, comparison.pair_id, answers)
+    add_times(session, comparison.id, comparison.project_id, times)
     return comparison
 
 
@@ -172,8 +177,8 @@ def change_comparison(
     """Say something else than before; what was said before is kept as a revision.
 
     Answers to flags that were archived since stay. `after` is the revision that the annotator saw:
-    Conflict where another tab was faster. Saying the same changes nothing. Raises NotFound or
-    Invalid as well.
+    Conflict where another tab was faster. Saying the same changes nothing. Raises Forbidden once
+    the project's time for changes has passed, and NotFound or Invalid as well.
     """
     _check_answer(rating, comment, confidence)
     comparison = own_comparison(
@@ -189,6 +194,8 @@ def change_comparison(
     new = _Said(rating, is_about_equal, is_both_bad, confidence, comment.strip(), answers)
     if new == old:
         return comparison
+    if refusal := why_unchangeable(session.get_one(Project, comparison.project_id), comparison):
+        raise Forbidden(refusal)
     if after is not None and after != comparison.revision:
         raise Conflict("You have changed this answer in another tab. Reload the page to see it.")
     session.add(
@@ -215,6 +222,20 @@ def change_comparison(
     session.flush()
     write_flags(session, comparison.id, comparison.pair_id, answers)
     return comparison
+
+
+def why_unchangeable(project: Project, comparison: Comparison) -> str:
+    """A sentence where this answer can no longer be changed, or nothing."""
+    hours = project.undo_hours
+    if hours is None or utc_now() - comparison.created_at < timedelta(hours=hours):
+        return ""
+    if hours == 0:
+        return "In this project an answer stands as it was given. Tell an admin if one is wrong."
+    window = "an hour" if hours == 1 else f"{hours:,} hours"
+    return (
+        f"In this project an answer can be changed for {window}, and this one is older. "
+        "It stands as it is; tell an admin if it is wrong."
+    )
 
 
 def active_seconds(claimed: float, assignment: Assignment) -> float:

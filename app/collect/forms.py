@@ -6,8 +6,9 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.collect.pairing import canonical, is_rating
-from app.collect.service import FlagIn, SideName
+from app.collect.service import FlagIn, SideName, TimeIn
 from app.errors import Invalid
+from app.tables.work import Control
 
 FLAG = "flag."
 
@@ -73,6 +74,20 @@ class NewAnswerForm(AnswerForm):
     assignment_id: uuid.UUID
     idempotency_key: str = Field(min_length=1, max_length=200)
     seconds: Annotated[float | None, BeforeValidator(_one_number)] = None
+    # "prompt:3.2,left:10.5,right:8,rating:1.4,flag.<id>.left:2": active seconds by control.
+    times: str = Field(default="", max_length=20_000)
+
+    def control_times(self, is_flipped: bool) -> list[TimeIn]:
+        """The times in the frame of A and B. Raises Invalid."""
+        return [_time_in(part, is_flipped) for part in self.times.split(",") if part]
+
+
+class DraftForm(BaseModel):
+    """`content` is a JSON object: the inputs answered so far, by their names."""
+
+    assignment_id: uuid.UUID
+    version: int
+    content: str
 
 
 class ChangedAnswerForm(AnswerForm):
@@ -104,6 +119,23 @@ def _flag_in(name: str, value: str, is_flipped: bool) -> FlagIn:
         return FlagIn(uuid.UUID(flag_id), side, None if value == "na" else int(value))
     except ValueError as error:
         raise Invalid("A flag was answered in a way that this page does not know.") from error
+
+
+def _time_in(part: str, is_flipped: bool) -> TimeIn:
+    name, _, seconds = part.partition(":")
+    letters: dict[str, SideName] = {"left": "A", "right": "B"}
+    try:
+        amount = float(seconds)
+        if name in letters:
+            side = canonical_side(letters[name], is_flipped)
+            return TimeIn(Control.COMPLETION, side, None, amount)
+        if name.startswith(FLAG):
+            flag_id, _, place = name.removeprefix(FLAG).partition(".")
+            side_of = canonical_side(letters[place], is_flipped) if place else None
+            return TimeIn(Control.FLAG, side_of, uuid.UUID(flag_id), amount)
+        return TimeIn(Control(name), None, None, amount)
+    except (ValueError, KeyError) as error:
+        raise Invalid("A time was sent for something that this page does not have.") from error
 
 
 def flag_name(flag_id: uuid.UUID, side: SideName | None, is_flipped: bool) -> str:

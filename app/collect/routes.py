@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.collect import service
@@ -14,6 +15,7 @@ from app.collect.eligibility import in_words
 from app.collect.forms import (
     REASONS,
     ChangedAnswerForm,
+    DraftForm,
     LeaseForm,
     NewAnswerForm,
     SkipForm,
@@ -21,7 +23,7 @@ from app.collect.forms import (
 )
 from app.collect.pairing import shown
 from app.collect.service import Nothing
-from app.collect.sheets import history, last_comparison, n_since, sheet_of
+from app.collect.sheets import comparison_of, history, last_comparison, n_since, sheet_of
 from app.projects.queries import current_guidelines, flags_of
 from app.projects.remaining import MANY, n_left
 from app.tables.base import utc_now
@@ -60,12 +62,15 @@ def answer(
         session, form.assignment_id, access.person.id, project_id=access.project.id
     )
     claimed = UNCOUNTED_SECONDS if form.seconds is None else form.seconds
-    service.record_comparison(
+    seconds = service.active_seconds(claimed, assignment)
+    times = form.control_times(assignment.is_flipped)
+    said = service.record_comparison(
         session,
         assignment_id=assignment.id,
         annotator_id=access.person.id,
         rating=form.canonical_rating(assignment.is_flipped),
-        seconds=service.active_seconds(claimed, assignment),
+        seconds=seconds,
+        times=service.check_times(times, claimed=form.seconds, seconds=seconds),
         idempotency_key=form.idempotency_key,
         flags=form.flags(assignment.is_flipped),
         comment=form.comment,
@@ -74,7 +79,7 @@ def answer(
         confidence=form.confidence,
         project_id=access.project.id,
     )
-    return _next_page(request, session, access)
+    return _kept(_next_page(request, session, access), assignment.id, said.id)
 
 
 @router.post("/skips")
@@ -91,7 +96,35 @@ def skip(
         form.words(),
         project_id=access.project.id,
     )
-    return _next_page(request, session, access, "Skipped. Someone else will see that pair.")
+    response = _next_page(request, session, access, "Skipped. Someone else will see that pair.")
+    return _kept(response, form.assignment_id)
+
+
+@router.post("/drafts")
+def save_draft(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[DraftForm, Form()]
+) -> JSONResponse:
+    """Keep what is half answered; the answer says which version stands, and what it holds."""
+    standing = service.save_draft(
+        session,
+        form.assignment_id,
+        access.person.id,
+        version=form.version,
+        content=form.content,
+        project_id=access.project.id,
+    )
+    body: dict[str, Any] = {"version": standing.version, "is_saved": standing.is_saved}
+    return JSONResponse(body if standing.is_saved else {**body, "content": standing.content})
+
+
+@router.get("/pairs/{assignment_id}")
+def pair_again(session: SessionDep, access: AnnotatorAccess, assignment_id: uuid.UUID) -> Response:
+    """Back to a pair: to the answer as it was given, or to the page where it is still open."""
+    assignment = service.own_assignment(
+        session, assignment_id, access.person.id, project_id=access.project.id
+    )
+    found = comparison_of(session, assignment.id)
+    return redirect(_url(access) if found is None else f"{_url(access)}/answers/{found}")
 
 
 @router.post("/renewals")
@@ -134,6 +167,7 @@ def edit(
         **_sheet(session, access, comparison.pair_id, comparison.is_flipped),
         "assignment": None,
         "comparison": comparison,
+        "unchangeable": service.why_unchangeable(access.project, comparison),
         "said": _said(session, comparison),
         "back": back,
         "why": None,
@@ -196,6 +230,16 @@ def _url(access: Access) -> str:
     return f"/projects/{access.project.slug}/collect"
 
 
+def _kept(
+    response: Response, assignment_id: uuid.UUID, comparison_id: uuid.UUID | None = None
+) -> Response:
+    """Say in headers what was kept: a page that comes from elsewhere must not pass for a yes."""
+    response.headers["Prefloop-Kept"] = str(assignment_id)
+    if comparison_id is not None:
+        response.headers["Prefloop-Answer"] = str(comparison_id)
+    return response
+
+
 def _next_page(request: Request, session: Session, access: Access, notice: str = "") -> Response:
     """The next pair in the same response; without a script, a way to it."""
     if not is_htmx(request):
@@ -212,6 +256,7 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
         **context,
         **_sheet(session, access, found.pair_id, found.is_flipped),
         "assignment": found,
+        "draft": service.draft_of(session, found),
         "why": None,
         "key": secrets.token_urlsafe(16),
     }

@@ -9,7 +9,10 @@ from app.collect.answers import (
     change_comparison,
     own_comparison,
     record_comparison,
+    why_unchangeable,
 )
+from app.collect.controls import TimeIn, check_times
+from app.collect.drafts import Standing, draft_of, save_draft
 from app.collect.flagging import Answers, FlagIn, SideName, read_flags
 from app.collect.leases import (
     Nothing,
@@ -28,10 +31,14 @@ __all__ = [
     "FlagIn",
     "Nothing",
     "SideName",
+    "Standing",
+    "TimeIn",
     "Why",
     "active_seconds",
     "assign",
     "change_comparison",
+    "check_times",
+    "draft_of",
     "next_assignment",
     "own_assignment",
     "own_comparison",
@@ -39,6 +46,8 @@ __all__ = [
     "record_comparison",
     "release",
     "renew_lease",
+    "save_draft",
     "skip",
     "sweep_expired",
+    "why_unchangeable",
 ]

@@ -64,6 +64,11 @@ def last_comparison(
     )
 
 
+def comparison_of(session: Session, assignment_id: uuid.UUID) -> uuid.UUID | None:
+    """The id of the answer that ended an assignment, or None."""
+    return session.scalar(select(Comparison.id).where(Comparison.assignment_id == assignment_id))
+
+
 def texts_of(
     session: Session, pair_id: uuid.UUID, *, is_flipped: bool
 ) -> tuple[list[dict[str, str]], str, str]:

@@ -36,6 +36,7 @@ class SettingsForm(BaseModel):
     high_end: Line = ""
     overlap: Line = ""
     lease_minutes: Line = ""
+    undo_hours: Line = ""
     is_confidence_asked: bool = False
     is_ranking_on: bool = False
     is_rating_on: bool = False
@@ -55,6 +56,7 @@ class SettingsForm(BaseModel):
     def of(cls, project: Project) -> "SettingsForm":
         values = {name: getattr(project, name) for name in cls.model_fields}
         numbers = (*WHOLE, "kl_coef")
+        values["undo_hours"] = "" if project.undo_hours is None else str(project.undo_hours)
         return cls(**{k: f"{v:.15g}" if k in numbers else v for k, v in values.items()})
 
     def read(self) -> tuple[dict[str, Any], dict[str, str]]:
@@ -72,6 +74,10 @@ class SettingsForm(BaseModel):
                 values[name] = kind(getattr(self, name).strip())
             except (ValueError, OverflowError):
                 errors[name] = "Write a number." if kind is float else "Write a whole number."
+        try:
+            values["undo_hours"] = int(self.undo_hours) if self.undo_hours.strip() else None
+        except ValueError:
+            errors["undo_hours"] = "Write a whole number, or leave it empty."
         return values, {**errors, **problems(values)}
 
 

@@ -38,6 +38,7 @@ LENGTHS = {
 RANGES: dict[str, tuple[float, float]] = {
     "overlap": (1, 20),
     "lease_minutes": (1, 240),
+    "undo_hours": (0, 8760),
     "comparisons_per_round": (2, 1_000_000),
     "pairs_per_round": (1, 1_000_000),
     "policy_steps": (1, 1_000_000),
@@ -64,7 +65,7 @@ def problems(values: Mapping[str, Any]) -> dict[str, str]:
         elif "\x00" in values[field]:
             found[field] = "This text holds a NUL character, which cannot be stored."
     for field, (least, most) in RANGES.items():
-        if field in values and not least <= values[field] <= most:
+        if values.get(field) is not None and not least <= values[field] <= most:
             found[field] = f"Choose a number from {least:,} to {most:,}."
     model = values.get("base_model")
     if model and "base_model" not in found:

@@ -10,6 +10,7 @@ from app.tables import (
     projects,
     qualifications,
     runs,
+    work,
 )
 from app.tables.base import Base
 
@@ -24,4 +25,5 @@ __all__ = [
     "projects",
     "qualifications",
     "runs",
+    "work",
 ]

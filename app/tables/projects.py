@@ -38,6 +38,7 @@ class Project(Base):
     __table_args__ = (
         CheckConstraint("overlap between 1 and 20", name="overlap_range"),
         CheckConstraint("lease_minutes between 1 and 240", name="lease_range"),
+        CheckConstraint("undo_hours between 0 and 8760", name="undo_range"),
         CheckConstraint("comparisons_per_round >= 2", name="comparisons_per_round_range"),
         CheckConstraint("kl_coef >= 0", name="kl_coef_range"),
         CheckConstraint("uniform_share >= 0.25", name="uniform_share_range"),
@@ -97,6 +98,9 @@ class Project(Base):
     is_demonstration_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_rewrite_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_span_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
+    # For how many hours an answer may be changed: 0 is never, null is always.
+    undo_hours: Mapped[int | None]
 
     # How the loop turns.
     is_loop_automatic: Mapped[bool] = mapped_column(default=True, server_default=text("true"))

@@ -17,6 +17,7 @@ from app.web.templating import is_htmx, render
 
 log = logging.getLogger("prefloop.web")
 
+PROBLEM = "application/problem+json"
 WORDS = {
     404: "There is no page at this address.",
     405: "This address does not take that kind of request.",
@@ -25,13 +26,13 @@ WORDS = {
 
 def problem(request: Request, error: DomainError) -> Response:
     """The response to a refusal, in the form that the client asked for."""
-    if request.url.path.startswith("/api/"):
+    if request.url.path.startswith("/api/") or PROBLEM in request.headers.get("accept", ""):
         body = {"title": error.title, "status": error.status, "detail": error.message}
         if error.field is not None:
             body["field"] = error.field
         if error.line is not None:
             body["line"] = error.line
-        return JSONResponse(body, status_code=error.status, media_type="application/problem+json")
+        return JSONResponse(body, status_code=error.status, media_type=PROBLEM)
     if is_htmx(request):
         response = render(
             request, "errors/toast.html", {"message": error.message}, status=error.status

@@ -1,0 +1,87 @@
+"""Active time by control: what the page sends, what is believed, and one statement to keep it.
+
+The page counts in small ticks and gives each to one control: the one under the pointer, or the
+one that the keyboard used last. A tick is given once, so the parts sum to at most the whole.
+"""
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.collect.flagging import SideName
+from app.errors import Invalid
+from app.tables.work import Control
+
+MOST_CONTROLS = 200
+# Each part is sent in hundredths; so is the whole.
+ROUNDING = 0.01
+
+# A flag that has left the project since its page was opened loses its time, not the answer.
+_ADD = text(
+    """
+insert into control_time (comparison_id, control, side, flag_id, seconds)
+select :comparison, t.control, t.side, t.flag_id, t.seconds
+from unnest(
+    cast(:controls as text[]), cast(:sides as text[]), cast(:flags as uuid[]),
+    cast(:seconds as double precision[])
+) as t (control, side, flag_id, seconds)
+where t.flag_id is null
+    or exists (select from flag f where f.id = t.flag_id and f.project_id = :project)
+"""
+)
+
+
+@dataclass(frozen=True)
+class TimeIn:
+    """Active seconds on one control; `side` is canonical."""
+
+    control: Control
+    side: SideName | None
+    flag_id: uuid.UUID | None
+    seconds: float
+
+
+def check_times(
+    times: Sequence[TimeIn], *, claimed: float | None, seconds: float
+) -> Sequence[TimeIn]:
+    """The parts of `claimed` active seconds, scaled to the `seconds` that are believed.
+
+    Raises Invalid where a part is negative or no number, comes twice, or where the parts sum to
+    more than the whole and its rounding.
+    """
+    if claimed is None:
+        return ()
+    if len(times) > MOST_CONTROLS or len({(t.control, t.side, t.flag_id) for t in times}) < len(
+        times
+    ):
+        raise Invalid("The time of a control was sent twice.", field="times")
+    if not all(math.isfinite(one.seconds) and one.seconds >= 0 for one in times):
+        raise Invalid("The time of a control is a number of seconds from 0.", field="times")
+    total = sum(one.seconds for one in times)
+    if total > claimed + ROUNDING * (len(times) + 1):
+        raise Invalid("The times of the controls are more than the whole time.", field="times")
+    share = min(1.0, seconds / total) if total else 1.0
+    return [TimeIn(t.control, t.side, t.flag_id, t.seconds * share) for t in times if t.seconds]
+
+
+def add_times(
+    session: Session, comparison_id: uuid.UUID, project_id: uuid.UUID, times: Sequence[TimeIn]
+) -> None:
+    """Keep the checked times of a new answer, in one statement."""
+    if not times:
+        return
+    session.execute(
+        _ADD,
+        {
+            "comparison": comparison_id,
+            "project": project_id,
+            "controls": [one.control.value for one in times],
+            "sides": [one.side for one in times],
+            "flags": [one.flag_id for one in times],
+            "seconds": [one.seconds for one in times],
+        },
+    )

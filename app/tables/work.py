@@ -1,0 +1,70 @@
+"""What keeps an annotator's work: answers half given, and where the active time went."""
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.tables.base import Base, CreatedAt, Id, text_enum
+
+
+class Control(StrEnum):
+    """A part of the compare page that takes time."""
+
+    PROMPT = "prompt"
+    COMPLETION = "completion"
+    RATING = "rating"
+    FLAG = "flag"
+    COMMENT = "comment"
+
+
+class Draft(Base):
+    """What an annotator has answered so far, by the names of the page's inputs.
+
+    Never counted, so it may be JSON. The draft of an ended assignment is dead: the annotator's
+    next draft sweeps it away, so that an answer costs no statement more.
+    """
+
+    __tablename__ = "draft"
+    __table_args__ = (CheckConstraint("version >= 1", name="version_range"),)
+
+    assignment_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("assignment.id", ondelete="CASCADE"), primary_key=True
+    )
+    annotator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"), index=True)
+    version: Mapped[int]
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime]
+
+
+class ControlTime(Base):
+    """Active seconds that one answer spent on one control; they sum to at most its `seconds`.
+
+    `side` is canonical and set for a completion and for a flag about one.
+    """
+
+    __tablename__ = "control_time"
+    __table_args__ = (
+        UniqueConstraint(
+            "comparison_id", "control", "side", "flag_id", postgresql_nulls_not_distinct=True
+        ),
+        CheckConstraint("seconds >= 0", name="seconds_not_negative"),
+        CheckConstraint("side in ('A', 'B')", name="side_is_a_letter"),
+        CheckConstraint("(control = 'flag') = (flag_id is not null)", name="flag_has_an_id"),
+    )
+
+    id: Mapped[Id]
+    comparison_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("comparison.id", ondelete="CASCADE")
+    )
+    control: Mapped[Control] = mapped_column(text_enum(Control))
+    side: Mapped[str | None]
+    flag_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("flag.id", ondelete="CASCADE"), index=True
+    )
+    seconds: Mapped[float]
+    created_at: Mapped[CreatedAt]
