@@ -7,6 +7,8 @@ from sqlalchemy import text
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.accounts import routes as accounts_pages
+from app.agree import api as agree_api
+from app.agree import routes as agree_pages
 from app.collect import api as collect_api
 from app.collect import routes as collect_pages
 from app.collect.kinds import routes as kinds_pages
@@ -63,8 +65,16 @@ def include_routers(app: FastAPI) -> None:
     """Every slice's pages and JSON; only the JSON is described for scripts."""
     for pages in (
         accounts_pages, projects_pages, collect_pages, kinds_pages, datasets_pages, loop_pages,
-        reward_pages, policy_pages,
+        reward_pages, policy_pages, agree_pages,
     ):  # fmt: skip
         app.include_router(pages.router, include_in_schema=False)
-    for api in (projects_api, collect_api, datasets_api, loop_api, reward_api, policy_api):
+    for api in (
+        projects_api,
+        collect_api,
+        datasets_api,
+        loop_api,
+        reward_api,
+        policy_api,
+        agree_api,
+    ):
         app.include_router(api.router)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.agree.alpha import Level, Matrix, alpha_of, coincidences
+from app.agree.alpha import Level, Matrix, alpha_of
 
 DRAWS = 1_000
 FEWEST_ITEMS = 10
@@ -96,11 +96,34 @@ def two_way_interval(
     for _ in range(draws):
         item_weight = rng.multinomial(n_items, np.full(n_items, 1 / n_items))
         person_weight = rng.multinomial(n_annotators, np.full(n_annotators, 1 / n_annotators))
-        counts = np.zeros((n_items, len(values)))
-        np.add.at(counts, (items, categories), person_weight[annotators])
-        repeated = np.repeat(counts, item_weight, axis=0)
-        found.append(alpha_of(coincidences(repeated), level, values))
+        weight = person_weight[annotators].astype(np.float64)  # [M]
+        coincidence = _between_people(items, categories, weight, item_weight, len(values))
+        found.append(alpha_of(coincidence, level, values))
     return percentiles(found, share)
+
+
+def _between_people(
+    items: NDArray[np.int64],
+    categories: NDArray[np.int64],
+    weight: Matrix,
+    item_weight: NDArray[np.int64],
+    n_categories: int,
+) -> Matrix:
+    """The coincidence matrix [K, K] of ratings with `weight` [M] on items with `item_weight` [N].
+
+    Someone drawn twice must not count as agreeing with themselves, so only pairs of two people
+    enter; an item still brings as many ratings as weigh on it. Equal to `coincidences` at weight 1.
+    """
+    n = len(item_weight)
+    cells = items * n_categories + categories
+    given, own = (
+        np.bincount(cells, one, n * n_categories).reshape(n, n_categories)
+        for one in (weight, weight**2)
+    )  # [N, K] each
+    total = given.sum(axis=1)
+    pairs = total**2 - own.sum(axis=1)  # [N]
+    scale = np.divide(total * item_weight, pairs, out=np.zeros(n), where=pairs > 1e-9)
+    return np.asarray((given * scale[:, None]).T @ given - np.diag((own * scale[:, None]).sum(0)))
 
 
 def many_alphas(matrices: Matrix, level: Level, values: Matrix) -> list[float | None]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.agree.alpha import Level, alpha
 from app.agree.answers import tally
 from app.agree.coefficients import gwet, quadratic_weights, raw_side_agreement, side_alpha
-from app.agree.intervals import item_interval
+from app.agree.intervals import item_interval, two_way_interval
 from app.agree.stream import AgreementState, distinct
 from benchmarks.people import world
 
@@ -73,3 +73,17 @@ def test_many_ratings_of_one_item_are_told_apart_too() -> None:
         (999, 1),
         (1000, 2),
     ]
+
+
+def test_the_interval_for_new_annotators_lies_around_alpha_where_few_people_answered() -> None:
+    # Someone drawn twice once counted as agreeing with themselves, which lifted both ends.
+    drawn = world(1, 90, n_people=8).answers
+    found = alpha(tally(drawn))
+    wide = two_way_interval(drawn.pairs, drawn.people, drawn.choices, Level.ORDINAL, SCALE)
+    narrow = item_interval(tally(drawn), Level.ORDINAL, SCALE)
+    assert found is not None
+    assert wide.low is not None
+    assert wide.high is not None
+    assert narrow.low is not None
+    assert narrow.high is not None
+    assert wide.low < narrow.low < found < narrow.high < wide.high

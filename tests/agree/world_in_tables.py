@@ -142,3 +142,34 @@ def _pairs(session: Session, project: Project, answers: Answers) -> list[uuid.UU
     session.execute(insert(Completion), completions)
     session.execute(insert(Pair), pairs)
     return [pair["id"] for pair in pairs]
+
+
+def answer_twice(session: Session, first: Comparison, rating: int) -> None:
+    """A retest of that answer: the same pair and person, sides swapped."""
+    shared = {
+        "project_id": first.project_id,
+        "pair_id": first.pair_id,
+        "annotator_id": first.annotator_id,
+        "is_flipped": not first.is_flipped,
+        "is_retest": True,
+    }
+    assignment = Assignment(
+        **shared,
+        state=AssignmentState.DONE,
+        draw=Draw.RETEST,
+        draw_probability=1.0,
+        lease_until=utc_now(),
+        ended_at=utc_now(),
+    )
+    session.add(assignment)
+    session.flush()
+    session.add(
+        Comparison(
+            **shared,
+            assignment_id=assignment.id,
+            rating=rating,
+            seconds=9.0,
+            idempotency_key="again",
+        )
+    )
+    session.flush()

@@ -1,0 +1,60 @@
+"""Agreement as JSON and CSV, for scripts with a bearer token and for the links on the pages."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+
+from app.agree import service, tables
+from app.agree.forms import read_filter
+from app.agree.queries import Filter
+from app.agree.upkeep import catch_up
+from app.web.access import StaffAccess
+from app.web.dependencies import SessionDep
+
+router = APIRouter(prefix="/api/v1/projects/{slug}/agreement")
+
+FilterDep = Annotated[Filter, Depends(read_filter)]
+
+
+@router.get("")
+def show(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> dict[str, Any]:
+    """Every coefficient of the chosen part; null is undefined."""
+    found = service.overview(session, access.project, chosen)
+    wide = {"alpha_wide_low": found.wide.low, "alpha_wide_high": found.wide.high}
+    return {**tables.as_values(found.whole), **wide}
+
+
+@router.get("/weeks.csv")
+def weeks(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Response:
+    catch_up(session, access.project.id)
+    found = service.by_week(session, access.project, chosen)
+    return csv_response(tables.cuts_as_csv("week", found), "agreement-by-week.csv")
+
+
+@router.get("/versions.csv")
+def versions(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Response:
+    catch_up(session, access.project.id)
+    found = service.by_version(session, access.project, chosen)
+    return csv_response(tables.cuts_as_csv("version", found), "agreement-by-version.csv")
+
+
+@router.get("/flags.csv")
+def flags(access: StaffAccess, session: SessionDep) -> Response:
+    text = tables.flags_as_csv(service.by_flag(session, access.project))
+    return csv_response(text, "agreement-by-flag.csv")
+
+
+@router.get("/retests.csv")
+def retests(access: StaffAccess, session: SessionDep) -> Response:
+    head = ["person", "n", "same_side", "low", "high", "mean_distance"]
+    rows = [
+        [person.name, one.n, one.same_side, one.low, one.high, one.distance]
+        for person, one in service.retested(session, access.project)
+    ]
+    return csv_response(tables.as_csv(head, rows), "retests.csv")
+
+
+def csv_response(text: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,106 @@
+"""Pages of agreement for admins and researchers."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
+
+from app.agree import charts, queries, service
+from app.agree.forms import read_filter
+from app.agree.queries import Filter
+from app.tables.agree import EVERY_VERSION
+from app.web.access import Access, StaffAccess
+from app.web.dependencies import SessionDep
+from app.web.templating import render
+
+router = APIRouter()
+
+BASE = "/projects/{slug}/agree"
+FilterDep = Annotated[Filter, Depends(read_filter)]
+
+
+def tools(access: Access) -> dict[str, Any]:
+    """What every page of the slice needs in its context."""
+    slug = access.project.slug
+    return {
+        "access": access,
+        "base_url": f"/projects/{slug}/agree",
+        "api_url": f"/api/v1/projects/{slug}/agreement",
+        "range_words": charts.range_words,
+        "percent": charts.percent,
+    }
+
+
+@router.get(BASE)
+def show(request: Request, access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Response:
+    found = service.overview(session, access.project, chosen)
+    api = f"/api/v1/projects/{access.project.slug}/agreement"
+    asked = _asked(chosen)
+    context = {
+        **tools(access),
+        "tab": "overview",
+        "found": found,
+        "chosen": chosen,
+        "is_filtered": bool(asked),
+        "asked": asked,
+        "version_choices": _version_choices(session, access),
+        "headline": charts.headline(found.whole),
+        "week_chart": charts.week_chart(found.weeks, f"{api}/weeks.csv{asked}"),
+        "raw_chart": charts.raw_chart(found.weeks, f"{api}/weeks.csv{asked}"),
+        "version_chart": charts.version_chart(found.versions, f"{api}/versions.csv{asked}"),
+    }
+    return render(request, "agree/overview.html", context)
+
+
+def _version_choices(session: Session, access: Access) -> list[tuple[str, str]]:
+    versions = queries.versions_of(session, access.project.id)
+    named = [(str(one.id), f"Version {one.number}") for one in versions]
+    return [(str(EVERY_VERSION), "All versions"), *named]
+
+
+def _asked(chosen: Filter) -> str:
+    """The filter as the end of an address; empty where nothing is filtered."""
+    values = {
+        "version": "" if chosen.version == EVERY_VERSION else str(chosen.version),
+        "since": chosen.since.isoformat() if chosen.since else "",
+        "until": chosen.until.isoformat() if chosen.until else "",
+    }
+    kept = {name: value for name, value in values.items() if value}
+    return f"?{urlencode(kept)}" if kept else ""
+
+
+@router.get(BASE + "/flags")
+def show_flags(request: Request, access: StaffAccess, session: SessionDep) -> Response:
+    flags = service.by_flag(session, access.project)
+    return render(request, "agree/flags.html", {**tools(access), "tab": "flags", "flags": flags})
+
+
+@router.get(BASE + "/two")
+def show_two(
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    one: Annotated[str, Query(max_length=40)] = "",
+    other: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Two named people side by side, and everyone against themselves."""
+    people = queries.people_with_answers(session, access.project.id)
+    known = {str(person.id): person for person in people}
+    pair = (known.get(one), known.get(other))
+    two = None
+    if pair[0] is not None and pair[1] is not None and pair[0] is not pair[1]:
+        two = service.compare_two(session, access.project, pair[0], pair[1])
+    context = {
+        **tools(access),
+        "tab": "two",
+        "people": people,
+        "one": one,
+        "other": other,
+        "two": two,
+        "is_same": bool(one) and one == other,
+        "retested": service.retested(session, access.project),
+        "fewest": service.FEWEST_SHARED,
+    }
+    return render(request, "agree/two.html", context)

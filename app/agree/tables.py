@@ -1,0 +1,70 @@
+"""Agreement as rows for CSV files and JSON. Pure."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.agree.reading import Figures
+from app.agree.service import Answered, Cut
+
+COLUMNS = (
+    *("alpha", "alpha_low", "alpha_high", "interval_alpha", "side_alpha"),
+    *("raw_side_agreement", "raw_low", "raw_high", "ac1", "ac2_quadratic"),
+    *("n_pairs", "n_shared_pairs", "n_ratings"),
+)
+
+
+def as_values(found: Figures) -> dict[str, float | int | None]:
+    """Every figure by its column's name; what is undefined is None."""
+    one = found.reading
+    values = (
+        *(one.alpha, one.alpha_range.low, one.alpha_range.high, one.interval_alpha),
+        *(one.side_alpha, one.raw_side_agreement, found.raw_range.low, found.raw_range.high),
+        *(found.ac1, one.ac2_quadratic, one.n_items, found.n_shared, one.n_ratings),
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def cuts_as_csv(what: str, cuts: Sequence[Cut]) -> str:
+    rows = [[one.name, *as_values(one.figures).values()] for one in cuts]
+    return as_csv([what, *COLUMNS], rows)
+
+
+FLAG_COLUMNS = (
+    "alpha",
+    "raw_agreement",
+    "ac1",
+    "share_or_mean",
+    "n_units",
+    "n_shared",
+    "n_answers",
+)
+
+
+def flags_as_csv(flags: Sequence[Answered]) -> str:
+    rows = []
+    for one in flags:
+        f = one.figures
+        found = (
+            [f.alpha, f.raw, f.ac1, f.share, f.n_units, f.n_shared, f.n_answers]
+            if f
+            else [None] * 4 + [0] * 3
+        )
+        rows.append([one.flag.key, one.flag.kind.value, *found])
+    return as_csv(["flag", "kind", *FLAG_COLUMNS], rows)
+
+
+def as_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as CSV. A cell that a spreadsheet would run as a formula gets an apostrophe first."""
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(head)
+    writer.writerows([[_cell(one) for one in row] for row in rows])
+    return stream.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return "" if value is None else value
