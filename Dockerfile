@@ -55,6 +55,6 @@ RUN pip install --no-index --no-deps --no-build-isolation -e .
 USER prefloop
 EXPOSE 8000
 ENV PREFLOOP_FORWARDED_ALLOW_IPS=127.0.0.1
-CMD ["sh", "-c", "exec uvicorn app.main:create_app --factory --host 0.0.0.0 --port 8000 \
+CMD ["sh", "-c", "exec uvicorn app.main:serve_app --factory --host 0.0.0.0 --port 8000 \
 --no-server-header --timeout-graceful-shutdown 5 \
 --forwarded-allow-ips \"$PREFLOOP_FORWARDED_ALLOW_IPS\""]

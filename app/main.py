@@ -1,5 +1,7 @@
 """The web application: routers, static files, error handlers."""
 
+import gc
+
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
@@ -30,6 +32,18 @@ from app.web.errors import install_error_handlers
 from app.web.headers import GuardedApp
 from app.web.login import LoginDep
 from app.web.templating import STATIC
+
+
+def serve_app() -> FastAPI:
+    """`create_app()` for a web server in a process of its own.
+
+    What is loaded by now stays for good. Python would walk through all of it in the midst of a
+    request that makes many objects, such as the rendering of a long text.
+    """
+    app = create_app()
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def create_app() -> FastAPI:

@@ -33,9 +33,10 @@ from pygments.util import ClassNotFound
 RENDERER = 2
 
 # Pages of prose and code take up to 16,000 steps for each 100,000 characters; a step takes
-# about 10 microseconds, and to try all rules on a line as long as LINE_COST of them.
+# about 10 microseconds, to try all rules on a line as long as LINE_COST of them, and to look for
+# the label and the place of a link as long as BRACKET_COST.
 MOST_STEPS = 25_000
-LINE_COST = 3
+LINE_COST, BRACKET_COST = 3, 3
 
 # How many characters of a text's code are coloured if all of it is in one language. Measured with
 # a hundred repeated scraps a lexer: these numbers take at most 0.1 s. Lexers that are quadratic
@@ -134,7 +135,7 @@ class _Inline(ParserInline):
 
 
 def _count_inline(state: StateInline, silent: bool) -> bool:  # noqa: ARG001
-    _budget(state.env).step()
+    _budget(state.env).step(BRACKET_COST if state.src[state.pos] == "[" else 1)
     return False
 
 

@@ -68,7 +68,7 @@ def standard_children(settings: Settings, url: str, say: Say) -> list[Child]:
     where = ("--host", settings.host, "--port", str(settings.port))
     proxies = ("--forwarded-allow-ips", settings.forwarded_allow_ips)
     options = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "5")
-    web = (sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory")
+    web = (sys.executable, "-m", "uvicorn", "app.main:serve_app", "--factory")
     children = [
         Child("web server", (*web, *where, *proxies, *options), common, folder / "web.log", 8)
     ]
