@@ -6,6 +6,7 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from app.collect.freshness import closed_pairs, reopen
 from app.datasets import browse
 from app.datasets.queries import count_unfrozen
 from app.datasets.service import (
@@ -41,11 +42,19 @@ def data_page(request: Request, access: StaffAccess, session: SessionDep) -> Res
         "contents": browse.contents(session, access.project.id),
         "imports": browse.list_imports(session, access.project.id),
         "sets": browse.list_sets(session, access.project.id),
+        "closed": closed_pairs(session, access.project.id),
         "n_unfrozen": count_unfrozen(session, access.project.id),
         "max_bytes": get_settings().max_upload_bytes,
     }
     block = "live" if is_htmx(request) else None
     return render(request, "datasets/data.html", context, block=block)
+
+
+@router.post("/freshness/{number}/open")
+def open_again(access: StaffAccess, session: SessionDep, number: int) -> Response:
+    n = reopen(session, access.project, number, by=access.person.id)
+    said = "1 pair is open again, and stays" if n == 1 else f"{n:,} pairs are open again, and stay"
+    return redirect(f"{base_url(access)}#freshness", f"{said} so whatever policy goes live.")
 
 
 async def receive(

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs, runs
 from app.accounts.audit import record_event
+from app.collect.freshness import expire_superseded
 from app.errors import Conflict
 from app.reward.service import Outcome
 from app.tables.base import utc_now
@@ -184,6 +185,7 @@ def _make_live(session: Session, run: PolicyRun) -> None:
     )
     run.is_live = True
     session.flush()
+    expire_superseded(session, session.get_one(Project, run.project_id))
 
 
 def _note(

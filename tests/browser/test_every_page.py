@@ -32,7 +32,7 @@ EMPTY = (
     *("/", "/account", "/people", "/audit", "/projects/new"),
     *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
-    *("agree", "agree/flags", "agree/two"),
+    *("queue", "agree", "agree/flags", "agree/two"),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
 KINDS = {"is_ranking_on": True, "is_rating_on": True, "is_demonstration_on": True}
