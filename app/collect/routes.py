@@ -278,7 +278,7 @@ def _left(access: Access, left: int) -> str:
 def _said_of(nothing: Nothing) -> dict[str, Any]:
     hindrance = nothing.hindrance
     opens = in_words(hindrance.opens_at) if hindrance and hindrance.opens_at else ""
-    return {"hindrance": hindrance, "opens": opens}
+    return {"hindrance": hindrance, "opens": opens, **({"left": "0"} if hindrance else {})}
 
 
 def _counts(session: Session, access: Access) -> dict[str, Any]:
