@@ -68,6 +68,11 @@ document.addEventListener("keydown", (event) => {
   if (deed && !event.repeat) { event.preventDefault(); deed(); }
 });
 
+// Not by autofocus: browsers look for that when the page loads, and find the field in use.
+document.addEventListener("toggle", (event) => {
+  if (event.newState === "open") event.target.querySelector("input[type=radio], button")?.focus();
+}, true);
+
 document.addEventListener("change", tell);
 document.addEventListener("focusin", (event) => {
   const card = cards.findIndex((one) => one.contains(event.target));
@@ -100,4 +105,5 @@ function renew() {
 if (sheet?.dataset.assignment) {
   setTimeout(renew, (Number(sheet.dataset.lease) * 1000) / 3);
   if (cards.length) go(0);
+  else document.getElementById("text")?.focus();
 }

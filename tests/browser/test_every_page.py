@@ -35,7 +35,12 @@ EMPTY = (
     *("queue", "agree", "agree/flags", "agree/two"),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
-KINDS = {"is_ranking_on": True, "is_rating_on": True, "is_demonstration_on": True}
+KINDS = {
+    "is_ranking_on": True,
+    "is_rating_on": True,
+    "is_demonstration_on": True,
+    "is_rewrite_on": True,
+}
 # Answers that are no pages: a redirect, a file, a word.
 NOT_PAGES = {
     "/healthz",

@@ -8,6 +8,7 @@ from app.tables.collect import Completion
 from app.tables.kinds import CompletionRating, PromptAssignment, RankedCompletion
 from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
 from tests.collect.test_kinds import URL, world
+from tests.collect.worlds import make_world
 
 pytestmark = [pytest.mark.browser]
 
@@ -41,6 +42,28 @@ def test_a_day_of_ranking_rating_and_writing_by_keyboard(session: Session, visit
     page.get_by_text("You have done everything here").wait_for()
     written = session.scalars(select(Completion).where(Completion.author_id == alice.id)).one()
     assert written.text == "As I would say it."
+    assert console_is_clean(page)
+
+
+def test_the_better_answer_is_rewritten_by_keyboard(session: Session, visit: Visit) -> None:
+    _, (alice,) = make_world(session, "alice", n_pairs=1, is_rewrite_on=True)
+    page = visit(alice, "/projects/garden/collect")
+    page.keyboard.press("w")
+    page.get_by_text("Rate the pair first").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("7")
+    page.keyboard.press("w")
+    shown = page.locator(".side-b .rendered").inner_text().strip()
+    assert page.locator("#rewrite").input_value() == shown
+    assert is_accessible(page)
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" And more.")
+    page.keyboard.press("Enter")
+    page.keyboard.type("At last.")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("You have answered everything").wait_for()
+    edited = session.scalars(select(Completion).where(Completion.author_id == alice.id)).one()
+    assert edited.text == f"{shown} And more.\nAt last."
     assert console_is_clean(page)
 
 

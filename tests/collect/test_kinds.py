@@ -256,6 +256,16 @@ def test_a_kind_that_is_off_is_not_there(session: Session, browsing: Browsing) -
     assert f"{URL}/rate" in listed
 
 
+def test_who_may_not_answer_here_is_told_why(session: Session, browsing: Browsing) -> None:
+    project, (alice,) = world(session, "alice", languages=["de"])
+    found = next_prompt(session, project, alice.id, PromptKind.RANK)
+    assert isinstance(found, Nothing)
+    assert found.why is Why.NOT_ELIGIBLE
+    assert found.hindrance is not None
+    browsing.sign_in(alice)
+    assert found.hindrance.sentence in browsing.get(f"{URL}/rank").text
+
+
 @pytest.mark.parametrize("kind", ["rank", "rate", "demonstrate"])
 def test_each_page_works_without_a_script_and_names_no_author(
     session: Session, browsing: Browsing, kind: str

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.collect.leases import CHANCE, LONGEST_REASON, Nothing, Why, check_text
-from app.collect.queries import one_at_a_time
+from app.collect.queries import one_at_a_time, standing
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.remaining import MANY
 from app.tables.base import utc_now
@@ -123,7 +123,6 @@ def next_prompt(
     annotator_id: uuid.UUID,
     kind: PromptKind,
     *,
-    is_paused: bool = False,
     rng: random.Random | None = None,
 ) -> PromptAssignment | Nothing:
     """The prompt on this annotator's page for this kind, renewed, or else a new lease.
@@ -132,7 +131,8 @@ def next_prompt(
     """
     require_on(project, kind)
     one_at_a_time(session, annotator_id)
-    if is_paused or project.is_archived:
+    mine = standing(session, project, annotator_id)
+    if mine.is_paused or project.is_archived:
         return Nothing(Why.PAUSED)
     session.execute(_EXPIRE, {"project": project.id, "kind": kind.value})
     live = _live(session, project.id, annotator_id, kind)
@@ -140,6 +140,9 @@ def next_prompt(
         live.lease_until = _lease_end(project)
         session.flush()
         return live
+    if mine.hindrance is not None:
+        is_limit = mine.hindrance.is_limit
+        return Nothing(Why.LIMIT_REACHED if is_limit else Why.NOT_ELIGIBLE, mine.hindrance)
     found = _claim(session, project, annotator_id, kind, rng or CHANCE)
     return found or Nothing(_why(session, project, annotator_id, kind))
 

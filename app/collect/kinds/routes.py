@@ -47,12 +47,14 @@ def kinds_page(request: Request, session: SessionDep, access: AnnotatorAccess) -
 def kind_page(
     request: Request, session: SessionDep, access: AnnotatorAccess, kind: PromptKind
 ) -> Response:
-    found = leases.next_prompt(
-        session, access.project, access.person.id, kind, is_paused=access.is_paused
-    )
+    found = leases.next_prompt(session, access.project, access.person.id, kind)
     context = _context(session, access, kind)
     if isinstance(found, Nothing):
-        context |= {"assignment": None, "why": found.why.value}
+        context |= {
+            "assignment": None,
+            "why": found.why.value,
+            "hindrance": found.hindrance.sentence if found.hindrance else "",
+        }
     else:
         context |= {
             "assignment": found,

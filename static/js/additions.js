@@ -1,0 +1,55 @@
+// Beside the rating: a rewrite of the better answer, opened by its key with the text to begin from.
+
+const field = () => document.getElementById("rewrite-field");
+const area = () => document.getElementById("rewrite");
+const raw = (place) => document.querySelector(`[data-raw="${place}"]`)?.value ?? "";
+
+function better() {
+  const rating = Number(document.querySelector('#answer input[name="rating"]:checked')?.value ?? 0);
+  return rating ? (rating <= 4 ? "left" : "right") : null;
+}
+
+const isTouched = () => area().value !== "" && area().value !== raw("left") && area().value !== raw("right");
+
+function hint(words) {
+  document.getElementById("rewrite-hint").textContent = words;
+}
+
+// The text that is edited follows the rating until somebody has begun to edit it.
+function follow() {
+  if (!field() || field().hasAttribute("data-quiet")) return;
+  const place = better();
+  if (!place) { hint("Rate the pair first; then the better answer stands here."); return; }
+  if (!isTouched()) area().value = raw(place);
+  hint(`It begins from answer ${place === "left" ? "A" : "B"}. Ctrl Enter submits.`);
+}
+
+function open() {
+  if (!field()) return;
+  field().removeAttribute("data-quiet");
+  document.querySelector(".opens-rewrite")?.setAttribute("hidden", "");
+  follow();
+  area().focus();
+}
+
+function begin() {
+  field()?.setAttribute("data-quiet", "");
+  document.querySelector(".opens-rewrite")?.removeAttribute("hidden");
+}
+
+const isTyping = (target) => target.matches?.('textarea, select, [contenteditable], input:not([type="radio"]):not([type="checkbox"])');
+
+// In the capturing phase, before the page's own keys: Enter in a rewrite is a new line.
+document.addEventListener("keydown", (event) => {
+  if (event.target.id === "rewrite" && event.key === "Enter" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+  if (event.key !== "w" || event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
+  if (!field() || document.querySelector('[popover]:popover-open, .flag[data-key="w"]')) return;
+  event.preventDefault();
+  event.stopPropagation();
+  open();
+}, true);
+
+document.addEventListener("click", (event) => { if (event.target.closest?.(".opens-rewrite")) open(); });
+document.addEventListener("change", (event) => { if (event.target.name === "rating") follow(); });
+document.addEventListener("prefloop:pair", begin);
+begin();
