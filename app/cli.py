@@ -78,6 +78,25 @@ def migrate() -> None:
         typer.echo("The database is at the newest schema.")
 
 
+@app.command()
+def render() -> None:
+    """Render anew what an older Prefloop rendered; pages do it for what they show by themselves."""
+    from app.collect.rerender import render_guidelines_anew, render_some_anew
+    from app.db import session_scope
+
+    n = 0
+    with connected():
+        with session_scope() as session:
+            render_guidelines_anew(session)
+        while True:
+            with session_scope() as session:
+                n_now = render_some_anew(session)
+            if not n_now:
+                break
+            n += n_now
+    typer.echo(f"Rendered {n:,} texts anew.")
+
+
 @app.command("sign-in-link")
 def sign_in_link(email: str) -> None:
     """Print a link that signs this person in once, for a lost password."""

@@ -30,7 +30,9 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
-RENDERER = 2
+from app.maths import add_maths
+
+RENDERER = 3
 
 # Pages of prose and code take up to 16,000 steps for each 100,000 characters; a step takes
 # about 10 microseconds, to try all rules on a line as long as LINE_COST of them, and to look for
@@ -85,7 +87,11 @@ BLOCKS = {"p", "li", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "td", "th
 def allowed_classes() -> dict[str, set[str]]:
     """Only the class names that Pygments and this module write."""
     names = set(STANDARD_TYPES.values()) - {""}
-    return {"span": names | {"invisible"}, "pre": {"code"}, "div": {"table-scroll"}}
+    return {
+        "span": names | {"invisible", "maths"},
+        "pre": {"code"},
+        "div": {"table-scroll", "maths"},
+    }
 
 
 class _TooCostly(Exception):
@@ -202,6 +208,7 @@ def _parser() -> MarkdownIt:
     parser.inline.ruler.before("text", "count", _count_inline)
     everywhere = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "count", _count_block, {"alt": everywhere})
+    add_maths(parser)
     parser.core.ruler.after("inline", "tick_off", _tick_off)
     return parser
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from sqlalchemy import Row, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.collect.rerender import render_pair_anew
+from app.markdown import RENDERER
 from app.tables.collect import Comparison, Completion, Pair, Prompt
 
 
@@ -32,7 +34,13 @@ class Sheet:
 _A, _B = aliased(Completion), aliased(Completion)
 # Built once: building them would take longer than the database takes to answer.
 _SHEET = (
-    select(Prompt.messages, Prompt.html, _A.html.label("a"), _B.html.label("b"))
+    select(
+        Prompt.messages,
+        Prompt.html,
+        _A.html.label("a"),
+        _B.html.label("b"),
+        func.least(Prompt.renderer, _A.renderer, _B.renderer).label("renderer"),
+    )
     .select_from(Pair)
     .join(Prompt, Prompt.id == Pair.prompt_id)
     .join(_A, _A.id == Pair.completion_a_id)
@@ -48,6 +56,9 @@ _N_SINCE = select(func.count()).where(
 
 def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet:
     row = session.execute(_SHEET, {"pair": pair_id}).one()
+    if row.renderer < RENDERER:
+        render_pair_anew(session, pair_id)
+        row = session.execute(_SHEET, {"pair": pair_id}).one()
     left, right = (row.b, row.a) if is_flipped else (row.a, row.b)
     roles = tuple(message["role"] for message in row.messages)
     return Sheet(roles, tuple(row.html), Side("A", left), Side("B", right))

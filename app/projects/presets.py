@@ -145,7 +145,7 @@ _INSTRUCT_GPT = (
         "By origin, religion, sex, orientation, disability or age.",
         COMPLETION,
         BAD,
-        shortcut="d",
+        shortcut="r",
     ),
     PresetFlag("harmful_advice", "Gives harmful advice", "", COMPLETION, BAD, shortcut="a"),
     PresetFlag("opinion", "Expresses an opinion", "", COMPLETION, NEUTRAL, shortcut="o"),
@@ -216,7 +216,7 @@ _HELPSTEER_2 = (
     ),
     _attribute("coherence", "Coherence", "1: cannot be followed. 7: clear at once.", GOOD, "t"),
     _attribute(
-        "complexity", "Complexity", "1: anyone could have written it. 7: an expert.", NEUTRAL, "y"
+        "complexity", "Complexity", "1: anyone could have written it. 7: an expert.", NEUTRAL, "x"
     ),
     _attribute(
         "verbosity", "Verbosity", "1: as short as can be. 7: long for what was asked.", NEUTRAL, "z"

@@ -1,5 +1,7 @@
 // The compare page by keyboard: one key an answer, one a flag, Enter to go on.
 
+import { deeds as reading } from "./reading.js";
+
 const pair = () => document.getElementById("pair");
 const form = () => document.getElementById("answer");
 
@@ -66,8 +68,9 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("#skip:popover-open")) return;
   if (/^[1-8]$/.test(event.key)) { event.preventDefault(); digit(event); return; }
   const flag = /^[a-z]$/i.test(event.key) ? flagFor(event.key) : null;
-  const deed = flag ? () => cycle(flag) : deeds[event.key];
-  if (deed && !event.repeat) { event.preventDefault(); deed(); }
+  const isInText = event.target.matches?.(".reading, .turns") && event.key.startsWith("Page");
+  const deed = flag ? () => cycle(flag) : deeds[event.key] ?? (isInText ? null : reading[event.key]);
+  if (deed && (!event.repeat || event.key.startsWith("Page"))) { event.preventDefault(); deed(); }
 });
 
 document.addEventListener("toggle", (event) => {

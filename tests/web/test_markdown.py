@@ -90,6 +90,9 @@ HOSTILE = {
     "a long table": "|a|b|\n|-|-|\n" + "|1|2|\n" * 16_000,
     "an empty table": "|a|b|\n|-|-|\n" + "|\n" * 50_000,
     "a wide table": "|" + "a|" * 16_000 + "\n|" + "-|" * 16_000 + "\n" + "|\n" * 17_000,
+    "dollars": "$a " * 33_000,
+    "openings of formulas": "\\(a " * 25_000,
+    "openings of formulas on lines": "$$ a\n" * 20_000,
     "hidden characters": "\u200b\u202e" * 50_000,
 }
 

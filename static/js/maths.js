@@ -1,0 +1,62 @@
+// TeX that the server marked, set by KaTeX. The library comes only where the server saw maths, and
+// runs in slices, so that a page full of formulas still answers to its keys.
+
+const SLICE_MS = 30;
+const OPTIONS = {
+  trust: false,
+  strict: "ignore",
+  throwOnError: true, // what KaTeX cannot read stays as it was written
+  maxExpand: 300,
+  maxSize: 20,
+  // As they are, these two write style attributes, which the content security policy refuses.
+  macros: { "\\pmb": "\\boldsymbol{#1}", "\\fcolorbox": "\\colorbox{#2}{#3}" },
+};
+
+let library;
+
+function load({ katex, katexStyle }) {
+  library ??= new Promise((resolve, reject) => {
+    const style = document.createElement("link");
+    style.rel = "stylesheet";
+    style.href = katexStyle;
+    style.onload = () => import(katex).then(() => resolve(self.katex), reject);
+    style.onerror = reject;
+    document.head.append(style);
+  });
+  library.catch(() => { library = undefined; });
+  return library;
+}
+
+function set(element, katex) {
+  const written = element.textContent;
+  const isWide = written.startsWith("$$") || written.startsWith("\\[");
+  const length = isWide || written.startsWith("\\(") ? 2 : 1;
+  const tex = written.slice(length, -length);
+  element.dataset.tex = written;
+  const place = document.createElement("span");
+  try {
+    katex.render(tex, place, { ...OPTIONS, displayMode: isWide });
+  } catch {
+    return;
+  }
+  element.classList.add(isWide ? "is-wide" : "is-set");
+  element.replaceChildren(place);
+  if (isWide) element.tabIndex = 0;
+}
+
+function work(waiting, katex) {
+  const began = performance.now();
+  while (waiting.length && performance.now() - began < SLICE_MS) set(waiting.shift(), katex);
+  if (waiting.length) setTimeout(() => work(waiting, katex));
+  else document.dispatchEvent(new CustomEvent("prefloop:maths"));
+}
+
+function begin() {
+  const source = document.querySelector("[data-katex]");
+  const waiting = [...document.querySelectorAll(".maths:not([data-tex])")];
+  if (!source || !waiting.length) return;
+  load(source.dataset).then((katex) => work(waiting, katex), () => {});
+}
+
+document.addEventListener("prefloop:pair", begin);
+begin();
