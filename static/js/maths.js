@@ -28,6 +28,7 @@ function load({ katex, katexStyle }) {
 }
 
 function set(element, katex) {
+  if (element.dataset.tex) return;
   const written = element.textContent;
   const isWide = written.startsWith("$$") || written.startsWith("\\[");
   const length = isWide || written.startsWith("\\(") ? 2 : 1;
