@@ -191,14 +191,18 @@ def remove_member(session: Session, *, project_id: uuid.UUID, person: Person, by
         revoke_role(session, project_id=project_id, person=person, role=role, by=by)
 
 
-def pause(session: Session, *, project_id: uuid.UUID, person: Person, by: uuid.UUID) -> None:
+def pause(
+    session: Session, *, project_id: uuid.UUID, person: Person, by: uuid.UUID, reason: str = ""
+) -> None:
     """Hand an annotator no more pairs until `resume`. Raises NotFound for others."""
-    _set_paused(session, project_id, person, by, is_paused=True)
+    _set_paused(session, project_id, person, by, is_paused=True, reason=reason)
 
 
-def resume(session: Session, *, project_id: uuid.UUID, person: Person, by: uuid.UUID) -> None:
+def resume(
+    session: Session, *, project_id: uuid.UUID, person: Person, by: uuid.UUID, reason: str = ""
+) -> None:
     """Let a paused annotator go on. Raises NotFound for others."""
-    _set_paused(session, project_id, person, by, is_paused=False)
+    _set_paused(session, project_id, person, by, is_paused=False, reason=reason)
 
 
 def deactivate(session: Session, person: Person, *, by: Person) -> None:
@@ -283,7 +287,13 @@ def _keep_an_admin(session: Session, project_id: uuid.UUID, person: Person) -> N
 
 
 def _set_paused(
-    session: Session, project_id: uuid.UUID, person: Person, by: uuid.UUID, *, is_paused: bool
+    session: Session,
+    project_id: uuid.UUID,
+    person: Person,
+    by: uuid.UUID,
+    *,
+    is_paused: bool,
+    reason: str,
 ) -> None:
     held = _membership(session, project_id, person.id, Role.ANNOTATOR)
     if held is None:
@@ -291,7 +301,8 @@ def _set_paused(
     if held.is_paused != is_paused:
         held.is_paused = is_paused
         action = "annotator.paused" if is_paused else "annotator.resumed"
-        _record(session, action, project_id, person, by)
+        detail = {"reason": reason} if reason else {}
+        _record(session, action, project_id, person, by, **detail)
 
 
 def _record(

@@ -9,6 +9,7 @@ from app.agree import service, tables
 from app.agree.forms import read_filter
 from app.agree.queries import Filter
 from app.agree.upkeep import catch_up
+from app.agree.workforce import survey
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
 
@@ -53,6 +54,12 @@ def retests(access: StaffAccess, session: SessionDep) -> Response:
         for person, one in service.retested(session, access.project)
     ]
     return csv_response(tables.as_csv(head, rows), "retests.csv")
+
+
+@router.get("/workforce.csv")
+def workforce(access: StaffAccess, session: SessionDep) -> Response:
+    head, rows = tables.workforce_rows(survey(session, access.project))
+    return csv_response(tables.as_csv(head, rows), "workforce.csv")
 
 
 def csv_response(text: str, name: str) -> Response:

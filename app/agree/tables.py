@@ -5,8 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from app.agree.evidence import Kind
 from app.agree.reading import Figures
 from app.agree.service import Answered, Cut
+from app.agree.workforce import Workforce
 
 COLUMNS = (
     *("alpha", "alpha_low", "alpha_high", "interval_alpha", "side_alpha"),
@@ -53,6 +55,24 @@ def flags_as_csv(flags: Sequence[Answered]) -> str:
         )
         rows.append([one.flag.key, one.flag.kind.value, *found])
     return as_csv(["flag", "kind", *FLAG_COLUMNS], rows)
+
+
+def workforce_rows(found: Workforce) -> tuple[list[str], list[list[Any]]]:
+    """A head, and a row a person: each kind of evidence in columns of its own."""
+    head = ["person", "n_answers", "n_shared", "reliability", "reliability_low", "reliability_high"]
+    kinds = (Kind.AGREEMENT, Kind.POSITION, Kind.SAMENESS, Kind.SPEED)
+    for kind in kinds:
+        head += [f"{kind.value}_n", kind.value, f"{kind.value}_p", f"is_{kind.value}_flagged"]
+    rows = []
+    for row in found.rows:
+        trust, cells = row.trust, []
+        for kind in kinds:
+            one = row.evidence[kind]
+            cells += [int(one.n), one.statistic, one.p, one.is_flagged]
+        rows.append([row.person.name, row.n, trust.n, trust.mean, trust.low, trust.high, *cells])
+    return [*head, "is_excluded"], [
+        [*cells, row.is_excluded] for cells, row in zip(rows, found.rows, strict=True)
+    ]
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

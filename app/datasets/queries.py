@@ -3,11 +3,25 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, Text, case, cast, func, literal, or_, select, text
+from sqlalchemy import (
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import NotFound
+from app.tables.agree import Exclusion
 from app.tables.collect import Assignment, Comparison, Completion, FlagAnswer, Pair, Prompt
 from app.tables.datasets import PreferenceRow, PreferenceSet, Split
 from app.tables.projects import Flag, Project
@@ -58,9 +72,15 @@ def is_counted() -> Any:
     """An answer that counts: within the overlap, to a pair without a fixed answer, the first time.
 
     A retest says how steady its annotator is; beside the first answer it would count them twice.
+    Answers of a person whom an admin excluded stay, and do not count until that is lifted.
     """
     is_first = Comparison.is_surplus.is_(False) & Comparison.is_retest.is_(False)
-    return is_first & Pair.is_gold.is_(False)
+    is_excluded = exists().where(
+        Exclusion.project_id == Comparison.project_id,
+        Exclusion.person_id == Comparison.annotator_id,
+        Exclusion.lifted_at.is_(None),
+    )
+    return is_first & Pair.is_gold.is_(False) & ~is_excluded
 
 
 def flags_of_comparison() -> ScalarSelect[Any]:

@@ -32,7 +32,7 @@ EMPTY = (
     *("/", "/account", "/people", "/audit", "/projects/new"),
     *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
-    *("queue", "agree", "agree/flags", "agree/two"),
+    *("queue", "agree", "agree/flags", "agree/two", "agree/workforce", "agree/mine"),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
 KINDS = {
@@ -141,6 +141,7 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
     session.commit()
     return [
         *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
+        f"agree/workforce/{owner.id}",
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),

@@ -1,6 +1,6 @@
-"""Pages of agreement for admins and researchers."""
+"""The pages of agreement for admins and researchers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.agree import charts, queries, service
 from app.agree.forms import read_filter
 from app.agree.queries import Filter
+from app.agree.routes.common import BASE, tools
 from app.tables.agree import EVERY_VERSION
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
@@ -17,20 +18,7 @@ from app.web.templating import render
 
 router = APIRouter()
 
-BASE = "/projects/{slug}/agree"
 FilterDep = Annotated[Filter, Depends(read_filter)]
-
-
-def tools(access: Access) -> dict[str, Any]:
-    """What every page of the slice needs in its context."""
-    slug = access.project.slug
-    return {
-        "access": access,
-        "base_url": f"/projects/{slug}/agree",
-        "api_url": f"/api/v1/projects/{slug}/agreement",
-        "range_words": charts.range_words,
-        "percent": charts.percent,
-    }
 
 
 @router.get(BASE)
@@ -39,8 +27,7 @@ def show(request: Request, access: StaffAccess, session: SessionDep, chosen: Fil
     api = f"/api/v1/projects/{access.project.slug}/agreement"
     asked = _asked(chosen)
     context = {
-        **tools(access),
-        "tab": "overview",
+        **tools(access, "overview"),
         "found": found,
         "chosen": chosen,
         "is_filtered": bool(asked),
@@ -74,7 +61,7 @@ def _asked(chosen: Filter) -> str:
 @router.get(BASE + "/flags")
 def show_flags(request: Request, access: StaffAccess, session: SessionDep) -> Response:
     flags = service.by_flag(session, access.project)
-    return render(request, "agree/flags.html", {**tools(access), "tab": "flags", "flags": flags})
+    return render(request, "agree/flags.html", {**tools(access, "flags"), "flags": flags})
 
 
 @router.get(BASE + "/two")
@@ -93,8 +80,7 @@ def show_two(
     if pair[0] is not None and pair[1] is not None and pair[0] is not pair[1]:
         two = service.compare_two(session, access.project, pair[0], pair[1])
     context = {
-        **tools(access),
-        "tab": "two",
+        **tools(access, "two"),
         "people": people,
         "one": one,
         "other": other,

@@ -1,0 +1,9 @@
+"""Pages of agreement, the workforce and verdicts."""
+
+from fastapi import APIRouter
+
+from app.agree.routes import overview, workforce
+
+router = APIRouter()
+for part in (overview, workforce):
+    router.include_router(part.router)
