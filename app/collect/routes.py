@@ -21,14 +21,14 @@ from app.collect.forms import (
     SkipForm,
     flag_name,
 )
-from app.collect.kinds.additions import record_additions
+from app.collect.kinds import additions
 from app.collect.pairing import shown
 from app.collect.service import Nothing
-from app.collect.sheets import comparison_of, history, last_comparison, n_since, sheet_of, texts_of
+from app.collect.sheets import comparison_of, history, last_comparison, n_since, sheet_of
 from app.projects.queries import current_guidelines, flags_of
 from app.projects.remaining import MANY, n_left
 from app.tables.base import utc_now
-from app.tables.collect import Assignment, Comparison
+from app.tables.collect import Comparison
 from app.tables.projects import FlagScope
 from app.web.access import Access, AnnotatorAccess
 from app.web.dependencies import SessionDep
@@ -80,8 +80,8 @@ def answer(
         confidence=form.confidence,
         project_id=access.project.id,
     )
-    if access.project.is_rewrite_on:
-        record_additions(session, access.project, said, form.model_extra)
+    if additions.is_any_on(access.project):
+        additions.record_additions(session, access.project, said, form.model_extra)
     return _kept(_next_page(request, session, access), assignment.id, said.id)
 
 
@@ -258,7 +258,7 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
     return {
         **context,
         **_sheet(session, access, found.pair_id, found.is_flipped),
-        "texts": _texts(session, access, found),
+        "additions": additions.asked(session, access.project, found),
         "assignment": found,
         "draft": service.draft_of(session, found),
         "why": None,
@@ -306,14 +306,6 @@ def _sheet(
         "sheet": sheet_of(session, pair_id, is_flipped=is_flipped),
         "flags": {scope.value: [f for f in flags if f.scope is scope] for scope in FlagScope},
     }
-
-
-def _texts(session: Session, access: Access, found: Assignment) -> tuple[str, str] | None:
-    """The raw texts in the order shown, for projects that ask for more than a rating."""
-    if not access.project.is_rewrite_on:
-        return None
-    _, left, right = texts_of(session, found.pair_id, is_flipped=found.is_flipped)
-    return left, right
 
 
 def _said(session: Session, comparison: Comparison) -> dict[str, str]:

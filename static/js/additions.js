@@ -1,4 +1,5 @@
-// Beside the rating: a rewrite of the better answer, opened by its key with the text to begin from.
+// Beside the rating: a rewrite of the better answer, opened by its key with the text to begin from,
+// and marks on sentences: j and k move, a digit gives the reason, Shift with j or k extends.
 
 const field = () => document.getElementById("rewrite-field");
 const area = () => document.getElementById("rewrite");
@@ -38,6 +39,36 @@ function begin() {
 }
 
 const isTyping = (target) => target.matches?.('textarea, select, [contenteditable], input:not([type="radio"]):not([type="checkbox"])');
+
+const marks = () => [...document.querySelectorAll("#spans select")];
+
+function mark(event) {
+  const all = marks();
+  const here = all.indexOf(event.target);
+  const step = { j: 1, J: 1, k: -1, K: -1 }[event.key];
+  if (step) {
+    const next = all[here + step];
+    if (next && event.shiftKey) next.value = event.target.value;
+    next?.focus();
+  } else if (/^[0-6]$/.test(event.key)) event.target.selectedIndex = Number(event.key);
+  else if (event.key === "Enter") document.getElementById("spans").hidePopover();
+  else return false;
+  return true;
+}
+
+document.addEventListener("keydown", (event) => {
+  const panel = document.getElementById("spans");
+  if (!panel || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isInside = panel.contains(event.target);
+  const opens = event.key === "m" && !event.repeat && !isTyping(event.target)
+    && !document.querySelector('[popover]:popover-open, .flag[data-key="m"]');
+  if (opens) { panel.showPopover(); marks()[0]?.focus(); }
+  const isDone = opens || (isInside && event.target.matches("select") && mark(event));
+  if (isDone) event.preventDefault();
+  // Nothing that is typed in the panel is a key of the page.
+  if (isDone || isInside) event.stopPropagation();
+  if (isInside && event.key === "Enter" && event.target.matches("input")) { event.preventDefault(); panel.hidePopover(); }
+}, true);
 
 // In the capturing phase, before the page's own keys: Enter in a rewrite is a new line.
 document.addEventListener("keydown", (event) => {

@@ -4,11 +4,19 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
 from app.tables.collect import Completion
-from app.tables.kinds import CompletionRating, PromptAssignment, RankedCompletion
+from app.tables.kinds import (
+    CompletionRating,
+    PromptAssignment,
+    RankedCompletion,
+    Span,
+    SpanReason,
+)
 from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
 from tests.collect.test_kinds import URL, world
-from tests.collect.worlds import make_world
+from tests.collect.worlds import make_annotators, make_world
+from tests.support import make_project
 
 pytestmark = [pytest.mark.browser]
 
@@ -64,6 +72,30 @@ def test_the_better_answer_is_rewritten_by_keyboard(session: Session, visit: Vis
     page.get_by_text("You have answered everything").wait_for()
     edited = session.scalars(select(Completion).where(Completion.author_id == alice.id)).one()
     assert edited.text == f"{shown} And more.\nAt last."
+    assert console_is_clean(page)
+
+
+def test_sentences_are_marked_by_keyboard(session: Session, visit: Visit) -> None:
+    project = make_project(session, is_span_on=True)
+    (alice,) = make_annotators(session, project, "alice")
+    words = "One is. Two is! Three is?"
+    answers = [CompletionIn(text=words), CompletionIn(text=words + " Four.")]
+    message = Message(role="user", content="Count.")
+    add_prompts(session, project, [PromptIn(messages=[message], completions=answers)])
+    session.commit()
+    page = visit(alice, "/projects/garden/collect")
+    page.keyboard.press("m")
+    page.keyboard.press("j")
+    page.keyboard.press("1")
+    page.keyboard.press("Shift+J")
+    assert is_accessible(page)
+    page.keyboard.press("Enter")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    page.get_by_text("You have answered everything").wait_for()
+    span = session.scalars(select(Span)).one()
+    assert words[span.start : span.stop] == "Two is! Three is?"
+    assert span.reason is SpanReason.WRONG
     assert console_is_clean(page)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import ceil
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -49,12 +50,20 @@ def sentences(words: str) -> list[tuple[int, int]]:
     return found
 
 
-def merged(parts: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Spans in the text's order, neighbours with one reason (a space apart) joined."""
-    found: list[tuple[int, int, str]] = []
-    for start, stop, reason in sorted(parts):
-        if found and found[-1][2] == reason and start - found[-1][1] <= 2:
-            found[-1] = (found[-1][0], stop, reason)
+def pieces(words: str, most: int = 200) -> list[tuple[int, int]]:
+    """Sentences, or where there are more than `most`, as many together as it takes."""
+    found = sentences(words)
+    step = max(1, ceil(len(found) / most))
+    groups = [found[first : first + step] for first in range(0, len(found), step)]
+    return [(group[0][0], group[-1][1]) for group in groups]
+
+
+def merged(parts: Sequence[tuple[int, int, Item]]) -> list[tuple[int, int, Item]]:
+    """Spans in the text's order, neighbours that say the same (a space apart) joined."""
+    found: list[tuple[int, int, Item]] = []
+    for start, stop, said in sorted(parts, key=lambda part: part[0]):
+        if found and found[-1][2] == said and start - found[-1][1] <= 2:
+            found[-1] = (found[-1][0], stop, said)
         else:
-            found.append((start, stop, reason))
+            found.append((start, stop, said))
     return found

@@ -9,12 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.collect.kinds.leases import in_order
-from app.tables.collect import Completion, Prompt
+from app.tables.collect import Comparison, Completion, Prompt
 from app.tables.kinds import (
     CompletionRating,
     Demonstration,
     PromptAssignment,
     RankedCompletion,
+    Span,
 )
 
 
@@ -78,6 +79,29 @@ def rating_rows(session: Session, project_id: uuid.UUID) -> Iterator[dict[str, A
             "rating": rating,
             "assignment": str(assignment_id),
             "is_surplus": is_surplus,
+        }
+
+
+def span_rows(session: Session, project_id: uuid.UUID) -> Iterator[dict[str, Any]]:
+    """Each marked part; `start` and `stop` count the code points of the completion's raw text."""
+    rows = session.execute(
+        select(Prompt.messages, Completion.text, Span, Comparison.pair_id)
+        .join(Completion, Completion.prompt_id == Prompt.id)
+        .join(Span, Span.completion_id == Completion.id)
+        .join(Comparison, Comparison.id == Span.comparison_id)
+        .where(Comparison.project_id == project_id)
+        .order_by(Span.created_at, Span.id)
+    )
+    for messages, words, span, pair_id in rows:
+        yield {
+            "prompt": messages,
+            "completion": [{"role": "assistant", "content": words}],
+            "start": span.start,
+            "stop": span.stop,
+            "marked": words[span.start : span.stop],
+            "reason": span.reason.value,
+            "note": span.note,
+            "pair": str(pair_id),
         }
 
 

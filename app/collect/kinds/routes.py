@@ -32,6 +32,7 @@ EXPORTS = {
     "demonstrations": queries.demonstration_rows,
     "ratings": queries.rating_rows,
     "rankings": queries.ranking_rows,
+    "spans": queries.span_rows,
 }
 
 
@@ -149,7 +150,7 @@ def export(
     request: Request,
     session: SessionDep,
     access: StaffAccess,
-    what: Literal["demonstrations", "ratings", "rankings"],
+    what: Literal["demonstrations", "ratings", "rankings", "spans"],
 ) -> Response:
     """All of one kind of feedback as JSON lines; who takes it stands in the audit trail."""
     record_event(
