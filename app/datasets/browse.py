@@ -229,6 +229,8 @@ def prompt_detail(session: Session, project: Project, prompt_id: uuid.UUID) -> P
     wins: Counter[uuid.UUID] = Counter()
     for pair in pairs:
         for row in answers[pair.id]:
+            if row.Comparison.is_retest:
+                continue
             is_a = row.Comparison.rating <= 4
             wins[pair.completion_a_id if is_a else pair.completion_b_id] += 1
     ordered = sorted(pairs, key=lambda pair: -len(answers[pair.id]))

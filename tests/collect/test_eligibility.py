@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 from app.accounts.qualifications import add_qualification, set_held, set_required
 from app.accounts.service import set_languages
 from app.collect.eligibility import forget_counts, in_words
+from app.collect.kinds.leases import next_prompt
 from app.collect.leases import Nothing, Why, next_assignment
 from app.errors import Conflict, Invalid, NotFound
 from app.tables.accounts import AuditEvent, Person, Role
 from app.tables.base import utc_now
+from app.tables.kinds import PromptKind
 from app.tables.projects import Project
 from app.tables.qualifications import QualificationGrant
 from tests.collect.test_mixture import answer
@@ -48,6 +50,21 @@ def test_a_person_without_the_language_is_told_which_and_where_to_add_it(session
     assert "French, German" in sentence(session, project, alice)
     set_languages(session, alice, "English, de")
     assert lease(session, project, alice.id)
+
+
+def test_every_kind_of_feedback_asks_for_the_language_and_no_limit_but_its_own(
+    session: Session,
+) -> None:
+    project, (alice, bob) = make_world(
+        session, "alice", "bob", languages=["de"], most_a_day=1, is_demonstration_on=True
+    )
+    refused = next_prompt(session, project, alice.id, PromptKind.DEMONSTRATE)
+    assert isinstance(refused, Nothing)
+    assert refused.why is Why.NOT_ELIGIBLE
+    set_languages(session, bob, "German")
+    answer(session, lease(session, project, bob.id))
+    given = next_prompt(session, project, bob.id, PromptKind.DEMONSTRATE)
+    assert not isinstance(given, Nothing)
 
 
 def test_languages_are_read_by_name_or_code_and_unknown_ones_named(session: Session) -> None:
