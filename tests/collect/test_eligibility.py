@@ -52,17 +52,14 @@ def test_a_person_without_the_language_is_told_which_and_where_to_add_it(session
     assert lease(session, project, alice.id)
 
 
-def test_every_kind_of_feedback_asks_for_the_language_and_no_limit_but_its_own(
-    session: Session,
-) -> None:
+def test_every_kind_of_feedback_asks_for_the_language(session: Session) -> None:
     project, (alice, bob) = make_world(
-        session, "alice", "bob", languages=["de"], most_a_day=1, is_demonstration_on=True
+        session, "alice", "bob", languages=["de"], is_demonstration_on=True
     )
     refused = next_prompt(session, project, alice.id, PromptKind.DEMONSTRATE)
     assert isinstance(refused, Nothing)
     assert refused.why is Why.NOT_ELIGIBLE
     set_languages(session, bob, "German")
-    answer(session, lease(session, project, bob.id))
     given = next_prompt(session, project, bob.id, PromptKind.DEMONSTRATE)
     assert not isinstance(given, Nothing)
 
