@@ -8,6 +8,7 @@ import httpx
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
+from app.projects.skipping import add_default_reasons
 from app.tables.accounts import LoginSession, Membership, Person, Role, hash_token
 from app.tables.base import utc_now
 from app.tables.projects import Objective, Project
@@ -35,6 +36,7 @@ def make_project(session: Session, slug: str = "garden", **values: Any) -> Proje
     )
     session.add(project)
     session.flush()
+    add_default_reasons(session, project.id)
     return project
 
 

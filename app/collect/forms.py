@@ -38,7 +38,7 @@ def _last(value: object) -> object:
 
 
 def _one_number(value: object) -> object:
-    # An empty field says nothing: no script counts the time, or no confidence was chosen.
+    # An empty field says nothing: no script counts the time, or nothing was chosen.
     return None if value == "" else value
 
 
@@ -96,14 +96,11 @@ class ChangedAnswerForm(AnswerForm):
 
 
 class SkipForm(BaseModel):
-    assignment_id: uuid.UUID
-    reason: str = ""
-    other: str = ""
+    """`reason` is the id of one of the project's reasons, or empty for words alone."""
 
-    def words(self) -> str:
-        """The reason to store; free text stands for itself or follows a chosen reason."""
-        chosen = self.reason if self.reason in REASONS else ""
-        return ": ".join(part for part in (chosen, self.other.strip()) if part)
+    assignment_id: uuid.UUID
+    reason: Annotated[uuid.UUID | None, BeforeValidator(_one_number)] = None
+    other: str = ""
 
 
 class LeaseForm(BaseModel):

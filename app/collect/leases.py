@@ -226,6 +226,13 @@ def release(
         session.flush()
 
 
+def give_again(session: Session, assignment: Assignment) -> None:
+    """Lease an ended assignment to the same person once more; the caller has made room."""
+    project = session.get_one(Project, assignment.project_id)
+    assignment.state, assignment.ended_at = AssignmentState.LEASED, None
+    _extend(session, assignment, project.lease_minutes)
+
+
 def renew_lease(
     session: Session,
     assignment_id: uuid.UUID,

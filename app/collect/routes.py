@@ -13,7 +13,6 @@ from app.collect import service
 from app.collect.draws import mixture_of
 from app.collect.eligibility import in_words
 from app.collect.forms import (
-    REASONS,
     ChangedAnswerForm,
     DraftForm,
     LeaseForm,
@@ -25,10 +24,12 @@ from app.collect.kinds import additions
 from app.collect.pairing import shown
 from app.collect.service import Nothing
 from app.collect.sheets import comparison_of, history, last_comparison, n_since, sheet_of
+from app.collect.skips import last_skip, skip_for, unskip
 from app.projects.queries import current_guidelines, flags_of
 from app.projects.remaining import MANY, n_left
+from app.projects.skipping import reasons_of
 from app.tables.base import utc_now
-from app.tables.collect import Comparison
+from app.tables.collect import Assignment, Comparison
 from app.tables.projects import FlagScope
 from app.web.access import Access, AnnotatorAccess
 from app.web.dependencies import SessionDep
@@ -47,6 +48,8 @@ UNCOUNTED_SECONDS = 120.0
 @router.get("")
 def compare(request: Request, session: SessionDep, access: AnnotatorAccess) -> Response:
     context = _next(session, access)
+    context["skipped"] = last_skip(session, access.project.id, access.person.id)
+    context["reasons"] = reasons_of(session, access.project.id)
     context["guidelines"] = current_guidelines(session, access.project.id)
     return render(request, TEMPLATE, context)
 
@@ -92,15 +95,24 @@ def skip(
     access: AnnotatorAccess,
     form: Annotated[SkipForm, Form()],
 ) -> Response:
-    service.skip(
+    skipped = skip_for(
         session,
         form.assignment_id,
         access.person.id,
-        form.words(),
         project_id=access.project.id,
+        reason_id=form.reason,
+        words=form.other,
     )
-    response = _next_page(request, session, access, "Skipped. Someone else will see that pair.")
+    response = _next_page(request, session, access, skipped=skipped)
     return _kept(response, form.assignment_id)
+
+
+@router.post("/unskips")
+def take_skip_back(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[LeaseForm, Form()]
+) -> Response:
+    unskip(session, form.assignment_id, access.person.id, project_id=access.project.id)
+    return redirect(_url(access), "The pair that you skipped is back.")
 
 
 @router.post("/drafts")
@@ -243,11 +255,14 @@ def _kept(
     return response
 
 
-def _next_page(request: Request, session: Session, access: Access, notice: str = "") -> Response:
+def _next_page(
+    request: Request, session: Session, access: Access, skipped: Assignment | None = None
+) -> Response:
     """The next pair in the same response; without a script, a way to it."""
     if not is_htmx(request):
-        return redirect(_url(access), notice)
-    return render(request, TEMPLATE, _next(session, access), block="pair")
+        return redirect(_url(access))
+    context = {**_next(session, access), "skipped": skipped}
+    return render(request, TEMPLATE, context, block="pair")
 
 
 def _next(session: Session, access: Access) -> dict[str, Any]:
@@ -294,7 +309,6 @@ def _counts(session: Session, access: Access) -> dict[str, Any]:
         "access": access,
         "recent": n_since(session, access.project.id, access.person.id, since),
         "left": _left(access, left),
-        "reasons": REASONS,
     }
 
 

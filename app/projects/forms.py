@@ -133,6 +133,11 @@ class FlagForm(BaseModel):
         )
 
 
+class ReasonForm(BaseModel):
+    label: Line = ""
+    is_words_needed: bool = False
+
+
 class MoveForm(BaseModel):
     """`places` is -1 for earlier, 1 for later."""
 

@@ -17,6 +17,7 @@ from app.projects.naming import RESERVED_SLUGS, first_free, slugify
 from app.projects.presets import add_preset
 from app.projects.queries import current_guidelines
 from app.projects.rules import WORDINGS, problems
+from app.projects.skipping import add_default_reasons
 from app.tables.accounts import Person, Role
 from app.tables.jobs import JobState
 from app.tables.projects import GuidelineVersion, Objective, Project
@@ -67,6 +68,7 @@ def create_project(
     project = Project(slug=_free_slug(session, name), objective=objective, **values)
     session.add(project)
     session.flush()
+    add_default_reasons(session, project.id)
     record_event(
         session,
         "project.created",

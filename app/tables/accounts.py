@@ -114,6 +114,10 @@ class Membership(Base):
     )
     role: Mapped[Role] = mapped_column(text_enum(Role))
     is_paused: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # Who paused them, themself or an admin, since when, and until when if they said so.
+    paused_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
+    paused_at: Mapped[datetime | None]
+    paused_until: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
 

@@ -188,6 +188,12 @@ class Assignment(Base):
             "project_id",
             postgresql_where=text("state = 'expired'"),
         ),
+        Index(
+            "ix_assignment_skipped",
+            "project_id",
+            "pair_id",
+            postgresql_where=text("state = 'skipped'"),
+        ),
     )
 
     id: Mapped[Id]
@@ -205,7 +211,9 @@ class Assignment(Base):
     is_flipped: Mapped[bool]
     # The annotator's own pair again, sides swapped: no fresh answer, and never in `n_taken`.
     is_retest: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # The words as they were given, the reason's own among them; the id says which of the list.
     skip_reason: Mapped[str] = mapped_column(default="", server_default="")
+    skip_reason_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("skip_reason.id"))
     lease_until: Mapped[datetime]
     created_at: Mapped[CreatedAt]
     ended_at: Mapped[datetime | None]

@@ -38,6 +38,8 @@ class Project(Base):
     __table_args__ = (
         CheckConstraint("overlap between 1 and 20", name="overlap_range"),
         CheckConstraint("lease_minutes between 1 and 240", name="lease_range"),
+        CheckConstraint("skips_to_admin between 1 and 1000", name="skips_to_admin_range"),
+        CheckConstraint("break_after_minutes between 5 and 480", name="break_range"),
         CheckConstraint("undo_hours between 0 and 8760", name="undo_range"),
         CheckConstraint("comparisons_per_round >= 2", name="comparisons_per_round_range"),
         CheckConstraint("kl_coef >= 0", name="kl_coef_range"),
@@ -99,6 +101,13 @@ class Project(Base):
     is_rewrite_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_span_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
+    # How many people skip a pair before it goes to the admins; null is everyone who might answer.
+    skips_to_admin: Mapped[int | None]
+    # After how many minutes of active time a break is suggested; null is never.
+    break_after_minutes: Mapped[int | None] = mapped_column(default=50, server_default="50")
+    # Nobody gets a pair before confirming that they have read the current guidelines.
+    is_reading_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
     # For how many hours an answer may be changed: 0 is never, null is always.
     undo_hours: Mapped[int | None]
 
@@ -156,4 +165,20 @@ class Flag(Base):
     is_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_archived: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     position: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[CreatedAt]
+
+
+class SkipReason(Base):
+    """A reason that annotators may give for a skip; archived ones stay with what was skipped."""
+
+    __tablename__ = "skip_reason"
+    __table_args__ = (UniqueConstraint("project_id", "label"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    label: Mapped[str]
+    position: Mapped[int] = mapped_column(default=0, server_default="0")
+    # Says nothing without a sentence beside it ("other", say).
+    is_words_needed: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_archived: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     created_at: Mapped[CreatedAt]

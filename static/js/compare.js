@@ -42,6 +42,8 @@ function say(words) {
 }
 
 function settle() {
+  document.getElementById("skip")?.hidePopover();
+  document.getElementById("skip-form")?.reset();
   toasts.querySelectorAll(".is-danger").forEach((toast) => toast.remove());
   begin();
   window.scrollTo(0, 0);

@@ -40,7 +40,9 @@ const deeds = {
   },
   e() { form()?.querySelector('[name="is_about_equal"]')?.click(); },
   b() { form()?.querySelector('[name="is_both_bad"]')?.click(); },
-  s() { panel("skip"); },
+  s() { if (pair()?.dataset.assignment) panel("skip"); },
+  z() { document.querySelector('[data-deed="z"]')?.click(); },
+  r() { document.querySelector('[data-deed="r"]')?.click(); },
   g() { panel("guidelines"); },
   h() { panel("keys"); },
   "?"() { panel("keys"); },
@@ -74,7 +76,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("toggle", (event) => {
-  if (event.target.id === "skip" && event.newState === "open") event.target.querySelector("input[type=radio]").focus();
+  if (event.target.id === "skip" && event.newState === "open") event.target.querySelector("input:not([type=hidden])").focus();
 }, true);
 
 document.addEventListener("click", (event) => {

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.projects.routes import flags, guidelines, settings, start
+from app.projects.routes import flags, guidelines, settings, skip_reasons, start
 
 router = APIRouter(include_in_schema=False)
-for pages in (start, settings, guidelines, flags):
+for pages in (start, settings, guidelines, flags, skip_reasons):
     router.include_router(pages.router)

@@ -1,0 +1,149 @@
+"""Skips with a reason from the list, taken back within a minute, and pairs that all skip."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.collect.service import Nothing, next_assignment
+from app.collect.skips import (
+    close_pair,
+    last_skip,
+    n_stuck,
+    put_back,
+    skip_for,
+    stuck_pairs,
+    unskip,
+)
+from app.errors import Conflict, Invalid, NotFound
+from app.projects.skipping import add_reason, reasons_of, set_reason_archived
+from app.tables.accounts import Role
+from app.tables.base import utc_now
+from app.tables.collect import Assignment, AssignmentState
+from app.tables.projects import Project
+from tests.collect.worlds import broken_rules, lease, make_world
+from tests.support import Browsing, join, make_person, make_project
+
+URL = "/projects/garden/collect"
+
+
+def reason_id(session: Session, project: Project, label: str) -> uuid.UUID:
+    return next(one.id for one in reasons_of(session, project.id) if one.label == label)
+
+
+def skip_all(session: Session, project: Project, annotator_id: uuid.UUID) -> None:
+    chosen = reason_id(session, project, "The prompt makes no sense")
+    while not isinstance(found := next_assignment(session, project, annotator_id), Nothing):
+        skip_for(session, found.id, annotator_id, project_id=project.id, reason_id=chosen, words="")
+    session.commit()
+
+
+def test_a_skip_keeps_the_reason_of_the_list_and_the_words(session: Session) -> None:
+    project, (alice,) = make_world(session, "alice")
+    other = reason_id(session, project, "Other")
+    mine = lease(session, project, alice.id)
+    who = {"project_id": project.id, "reason_id": other}
+    with pytest.raises(Invalid, match="needs a few words"):
+        skip_for(session, mine.id, alice.id, **who, words="  ")
+    skip_for(session, mine.id, alice.id, **who, words="Two prompts in one")
+    assert (mine.skip_reason_id, mine.skip_reason) == (other, "Other: Two prompts in one")
+    stranger = make_project(session, "meadow")
+    theirs = reason_id(session, stranger, "Other")
+    with pytest.raises(NotFound, match="no such reason"):
+        skip_for(session, mine.id, alice.id, project_id=project.id, reason_id=theirs, words="again")
+
+
+def test_a_skip_is_taken_back_within_a_minute_and_the_next_pair_waits(session: Session) -> None:
+    project, (alice,) = make_world(session, "alice")
+    first = lease(session, project, alice.id)
+    skip_for(session, first.id, alice.id, project_id=project.id, reason_id=None, words="not today")
+    second = lease(session, project, alice.id)
+    assert last_skip(session, project.id, alice.id) is first
+    unskip(session, first.id, alice.id, project_id=project.id)
+    session.commit()
+    assert lease(session, project, alice.id).id == first.id
+    assert (first.skip_reason, second.state) == ("", AssignmentState.EXPIRED)
+    assert last_skip(session, project.id, alice.id) is None
+    assert broken_rules(session) == []
+
+
+def test_a_skip_is_final_after_a_minute_or_once_others_took_the_pair(session: Session) -> None:
+    project, (alice, bob) = make_world(session, "alice", "bob", n_pairs=1)
+    mine = lease(session, project, alice.id)
+    skip_for(session, mine.id, alice.id, project_id=project.id, reason_id=None, words="no")
+    lease(session, project, bob.id)
+    with pytest.raises(Conflict, match="no room left"):
+        unskip(session, mine.id, alice.id, project_id=project.id)
+    mine.ended_at = utc_now() - timedelta(seconds=61)
+    session.commit()
+    with pytest.raises(Conflict, match="within a minute"):
+        unskip(session, mine.id, alice.id, project_id=project.id)
+    assert broken_rules(session) == []
+
+
+def test_what_all_skip_or_enough_skip_goes_to_the_admin(session: Session) -> None:
+    project, (alice, bob) = make_world(session, "alice", "bob", n_pairs=2)
+    skip_all(session, project, alice.id)
+    assert n_stuck(session, project) == 0
+    project.skips_to_admin = 1
+    assert n_stuck(session, project) == 2
+    project.skips_to_admin = None
+    skip_all(session, project, bob.id)
+    first, second = stuck_pairs(session, project)
+    assert first.reasons == [("The prompt makes no sense", 2)]
+    close_pair(session, project, first.pair_id, by=alice.id)
+    assert [one.pair_id for one in stuck_pairs(session, project)] == [second.pair_id]
+    assert put_back(session, project, second.pair_id, by=alice.id) == 2
+    session.commit()
+    assert n_stuck(session, project) == 0
+    assert lease(session, project, bob.id).pair_id == second.pair_id
+    assert broken_rules(session) == []
+
+
+def test_reasons_are_unique_and_an_archived_one_is_not_offered(session: Session) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=0)
+    with pytest.raises(Conflict, match="already in the list"):
+        add_reason(session, project, " Other ", is_words_needed=True, by=alice.id)
+    new = add_reason(session, project, "Too long", is_words_needed=False, by=alice.id)
+    assert reasons_of(session, project.id)[-1] is new
+    set_reason_archived(session, project, new.id, is_archived=True, by=alice.id)
+    assert new not in reasons_of(session, project.id)
+    with pytest.raises(Conflict, match="offer it again"):
+        add_reason(session, project, "Too long", is_words_needed=True, by=alice.id)
+
+
+def test_without_a_script_a_skip_can_be_taken_back_on_the_page(
+    session: Session, browsing: Browsing
+) -> None:
+    project, (alice,) = make_world(session, "alice")
+    mine = lease(session, project, alice.id)
+    browsing.sign_in(alice)
+    chosen = reason_id(session, project, "I have seen this before")
+    form = {"assignment_id": str(mine.id), "reason": str(chosen), "other": ""}
+    assert browsing.post(f"{URL}/skips", form).status_code == 303
+    assert "Take it back" in browsing.get(URL).text
+    assert browsing.post(f"{URL}/unskips", form).status_code == 303
+    page = browsing.get(URL).text
+    assert str(mine.id) in page
+    assert "Take it back" not in page
+
+
+def test_staff_edit_the_list_and_annotators_do_not(session: Session, browsing: Browsing) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=0)
+    ruth = make_person(session, "ruth")
+    join(session, project, ruth, Role.ADMIN)
+    session.commit()
+    url = "/projects/garden/skip-reasons"
+    assert browsing.sign_in(alice).get(url).status_code == 403
+    browsing.sign_in(ruth)
+    assert "The prompt makes no sense" in browsing.get(url).text
+    assert browsing.post(url, {"label": "Too long"}).status_code == 303
+    row = reason_id(session, project, "Too long")
+    assert browsing.post(f"{url}/{row}/move", {"places": "-1"}).status_code == 303
+    changed = {"label": "Far too long", "is_words_needed": "true"}
+    assert browsing.post(f"{url}/{row}", changed).status_code == 303
+    assert browsing.post(f"{url}/{row}/archive").status_code == 303
+    assert "Far too long" in browsing.get(url).text
+    assert session.scalar(select(func.count()).select_from(Assignment)) == 0
