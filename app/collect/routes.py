@@ -25,6 +25,7 @@ from app.collect.pairing import shown
 from app.collect.service import Nothing
 from app.collect.sheets import comparison_of, history, last_comparison, n_since, sheet_of
 from app.collect.skips import last_skip, skip_for, unskip
+from app.projects.flags import page_keys
 from app.projects.queries import current_guidelines, flags_of
 from app.projects.remaining import MANY, n_left
 from app.projects.skipping import reasons_of
@@ -319,6 +320,7 @@ def _sheet(
     return {
         "sheet": sheet_of(session, pair_id, is_flipped=is_flipped),
         "flags": {scope.value: [f for f in flags if f.scope is scope] for scope in FlagScope},
+        "keys": page_keys(flags),
     }
 
 

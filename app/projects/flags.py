@@ -2,7 +2,9 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -133,10 +135,22 @@ def move_flag(
     _record(session, "flag.moved", flag, by)
 
 
+def page_keys(flags: Sequence[Flag]) -> dict[uuid.UUID, str]:
+    """The key of each flag on the compare page, by id: its letter, or a full stop and a letter.
+
+    The second is for flags whose letter others have, in the order in which the page asks them: the
+    prompt's, the completions', the comparison's. Past 26 of these a flag has no key of its own.
+    """
+    asked = [flag for scope in FlagScope for flag in flags if flag.scope is scope]
+    without = [flag.id for flag in asked if not flag.shortcut]
+    spare = dict(zip(without, (f".{letter}" for letter in ascii_lowercase), strict=False))
+    return {flag.id: flag.shortcut or spare.get(flag.id, "") for flag in asked}
+
+
 def free_letters(session: Session, project: Project) -> list[str]:
     """Letters that neither the compare page nor another flag has taken."""
     taken = {flag.shortcut for flag in flags_of(session, project.id)} | RESERVED_KEYS
-    return [letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in taken]
+    return [letter for letter in ascii_lowercase if letter not in taken]
 
 
 def _checked(values: FlagValues, flags: list[Flag], itself: Flag | None) -> FlagValues:

@@ -23,9 +23,12 @@ function cycle(flag) {
   flag.scrollIntoView({ block: "nearest" });
 }
 
+// A flag without a letter of its own has a full stop before one.
+let isAfterStop = false;
+
 function flagFor(key) {
   const place = key === key.toLowerCase() ? "left" : "right";
-  const same = [...document.querySelectorAll(`.flag[data-key="${key.toLowerCase()}"]`)].filter((f) => !f.hidden);
+  const same = [...document.querySelectorAll(`.flag[data-key="${isAfterStop ? "." : ""}${key.toLowerCase()}"]`)].filter((f) => !f.hidden);
   return same.find((flag) => flag.dataset.place === place) ?? same.find((flag) => !flag.dataset.place);
 }
 
@@ -69,7 +72,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event.target)) return;
   if (document.querySelector("#skip:popover-open")) return;
   if (/^[1-8]$/.test(event.key)) { event.preventDefault(); digit(event); return; }
+  if (event.key === "Shift") return;
   const flag = /^[a-z]$/i.test(event.key) ? flagFor(event.key) : null;
+  const isSequence = isAfterStop;
+  isAfterStop = event.key === "." && !isSequence;
+  if (isAfterStop || (isSequence && !flag)) { event.preventDefault(); return; }
   const isInText = event.target.matches?.(".reading, .turns") && event.key.startsWith("Page");
   const deed = flag ? () => cycle(flag) : deeds[event.key] ?? (isInText ? null : reading[event.key]);
   if (deed && (!event.repeat || event.key.startsWith("Page"))) { event.preventDefault(); deed(); }

@@ -8,9 +8,11 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
+from app.projects.presets import PRESETS, add_preset
 from app.settings import REPOSITORY
 from app.tables.accounts import Person
-from app.tables.collect import Comparison
+from app.tables.collect import Comparison, FlagAnswer
+from app.tables.projects import Project
 from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
 from tests.collect.worlds import make_annotators
 from tests.support import make_project
@@ -183,4 +185,42 @@ def test_confidence_takes_its_key_and_a_digit(visit: Visit, session: Session) ->
     assert session.scalars(select(Comparison.confidence)).all() == [4]
     page.keyboard.press("u")
     expect(page.locator("input[name=confidence]:checked")).to_have_value("4")
+    assert console_is_clean(page)
+
+
+def test_every_flag_of_three_sets_has_a_key_and_the_page_stays_whole(
+    visit: Visit, session: Session
+) -> None:
+    alice = reader(session, ["Be brief.", "Where?"], LONG, LONG + LONG)
+    project = session.scalars(select(Project)).one()
+    for key in PRESETS:
+        add_preset(session, project, key, by=None)
+    session.commit()
+    page = visit(alice, COLLECT)
+    keys = page.locator(".flag:not([data-place=right])").evaluate_all(
+        "all => all.map(e => e.dataset.key)"
+    )
+    n_flags = sum(len(preset.flags) for preset in PRESETS.values())
+    assert len(keys) == len(set(keys)) == n_flags
+    assert None not in keys
+    first = page.get_by_role("radiogroup", name="Contains personal data")
+    for key in (".", "a"):
+        page.keyboard.press(key)
+    expect(first.get_by_label("Yes")).to_be_checked()
+    complexity = page.locator(".side-b").get_by_role("radiogroup", name="Complexity")
+    page.keyboard.press(".")
+    page.keyboard.press(f"Shift+{(complexity.get_attribute('data-key') or '')[-1].upper()}")
+    page.keyboard.press("6")
+    expect(complexity.get_by_label("6")).to_be_checked()
+    page.keyboard.press("w")
+    page.keyboard.press("Shift+W")
+    page.keyboard.press("2")
+    text_of_a = page.locator(".side-a .reading").bounding_box()
+    assert text_of_a is not None
+    assert text_of_a["height"] > 150
+    assert is_accessible(page)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="You have answered everything")).to_be_visible()
+    session.rollback()
+    assert sorted(one or 0 for one in session.scalars(select(FlagAnswer.value))) == [1, 1, 1, 6]
     assert console_is_clean(page)
