@@ -114,6 +114,7 @@ def assign(
     *,
     draw: Draw = Draw.OVERLAP,
     probability: float = 1.0,
+    project_id: uuid.UUID | None = None,
 ) -> Assignment:
     """Lease a named pair to the annotator, outside the queue's mixture.
 
@@ -126,7 +127,7 @@ def assign(
         .join(Project, Project.id == Pair.project_id)
         .where(Pair.id == pair_id)
     ).one_or_none()
-    if row is None:
+    if row is None or project_id not in (None, row.project_id):
         raise NotFound("There is no such pair.")
     taken = session.scalar(
         select(Assignment.id)

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 EMPTY = (
     *("/", "/account", "/people", "/audit", "/projects/new"),
     *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
-    "skip-reasons",
+    *("skip-reasons", "skipped"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
     *("queue", "agree", "agree/flags", "agree/two", "agree/workforce", "agree/mine"),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),

@@ -147,3 +147,25 @@ def test_staff_edit_the_list_and_annotators_do_not(session: Session, browsing: B
     assert browsing.post(f"{url}/{row}/archive").status_code == 303
     assert "Far too long" in browsing.get(url).text
     assert session.scalar(select(func.count()).select_from(Assignment)) == 0
+
+
+def test_the_admin_sees_what_all_skip_and_decides(session: Session, browsing: Browsing) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=2)
+    ruth = make_person(session, "ruth")
+    join(session, project, ruth, Role.ADMIN)
+    session.commit()
+    url = "/projects/garden/skipped"
+    assert browsing.sign_in(alice).get(url).status_code == 403
+    assert "No pair is skipped by all" in browsing.sign_in(ruth).get(url).text
+    skip_all(session, project, alice.id)
+    page = browsing.get(url).text
+    assert "Skipped (2)" in page
+    assert "The prompt makes no sense" in page
+    assert "The left words of" in page
+    first, second = (one.pair_id for one in stuck_pairs(session, project))
+    assert browsing.post(f"{url}/{first}/answer").status_code == 403
+    join(session, project, ruth, Role.ANNOTATOR)
+    skip_all(session, project, ruth.id)
+    assert browsing.post(f"{url}/{first}/close").status_code == 303
+    assert browsing.post(f"{url}/{second}/put-back").status_code == 303
+    assert "No pair is skipped by all" in browsing.get(url).text
