@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from app.agree import service, tables
 from app.agree.forms import read_filter
+from app.agree.opinions import every_verdict
 from app.agree.queries import Filter
 from app.agree.upkeep import catch_up
 from app.agree.workforce import survey
@@ -60,6 +61,19 @@ def retests(access: StaffAccess, session: SessionDep) -> Response:
 def workforce(access: StaffAccess, session: SessionDep) -> Response:
     head, rows = tables.workforce_rows(survey(session, access.project))
     return csv_response(tables.as_csv(head, rows), "workforce.csv")
+
+
+@router.get("/verdicts.csv")
+def verdicts(access: StaffAccess, session: SessionDep) -> Response:
+    """A row a pair with the posterior over the ratings 1 to 8, p1 to p8."""
+    every, _ = every_verdict(session, access.project)
+    head = ["pair_id", "n", "mean", "variance", *(f"p{k}" for k in range(1, 9))]
+    rows = [
+        [str(v.pair_id), v.n, v.mean, v.variance, *v.posterior, v.is_diverging, v.is_noisy]
+        for v in every
+    ]
+    text = tables.as_csv([*head, "is_diverging", "is_noisy"], rows)
+    return csv_response(text, "verdicts.csv")
 
 
 def csv_response(text: str, name: str) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from app.agree.intervals import Interval
+from app.agree.opinions import Verdict
 from app.agree.person import Block
 from app.agree.reading import Figures
 from app.agree.service import Cut
@@ -181,4 +182,20 @@ def history_title(history: Sequence[Block]) -> str:
     return (
         f"From {percent(first.share)} in the first {first.n} shared answers to "
         f"{percent(last.share)} in the last {last.n}{words}"
+    )
+
+
+def verdict_chart(verdict: Verdict) -> Markup:
+    """The posterior over the eight ratings as bars."""
+    ends = {1: "1, A far better", 4: "4", 5: "5", 8: "8, B far better"}
+    bars = [Bar(ends.get(k, str(k)), share) for k, share in enumerate(verdict.posterior, start=1)]
+    for_a = sum(verdict.posterior[:4])
+    return bar_chart(
+        "verdict",
+        f"The next person who reads prefers A with a chance of {percent(for_a)}",
+        bars,
+        "rating",
+        Axis("chance", low=0),
+        description="What the next person who reads would answer, from all answers weighed by "
+        "their annotators' reliability.",
     )

@@ -18,7 +18,6 @@ from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats
 from app.agree.reliability import Reliability, normal_scores, reliability
 from app.agree.scrutiny import FEWEST_SHARED, Pace, scrutinise
-from app.agree.verdict import Verdicts, verdicts
 from app.tables.accounts import Membership, Person, Role
 from app.tables.agree import Exclusion
 from app.tables.projects import Project
@@ -40,7 +39,12 @@ ANSWERS = text(
     join prompt q on q.id = p.prompt_id
     join completion a on a.id = p.completion_a_id
     join completion b on b.id = p.completion_b_id
-    where c.project_id = :project and not c.is_retest
+    where c.project_id = :project and not c.is_retest and (
+        not :is_without_excluded or not exists (
+            select from exclusion e where e.project_id = c.project_id
+            and e.person_id = c.annotator_id and e.lifted_at is null
+        )
+    )
     order by c.created_at desc, c.id limit :n
     """
 )
@@ -65,9 +69,16 @@ class Work:
         return self.answers.n_by_pair[self.answers.pairs] >= 2
 
 
-def load_work(session: Session, project_id: uuid.UUID, n: int = WINDOW) -> Work | None:
-    """The newest `n` answers of the project, excluded people's too; None where there is none."""
-    found = session.execute(ANSWERS, {"project": project_id, "n": n + 1}).all()
+def load_work(
+    session: Session,
+    project_id: uuid.UUID,
+    *,
+    n: int = WINDOW,
+    is_without_excluded: bool = False,
+) -> Work | None:
+    """The newest `n` answers of the project; None where there is none."""
+    values = {"project": project_id, "n": n + 1, "is_without_excluded": is_without_excluded}
+    found = session.execute(ANSWERS, values).all()
     rows = list(reversed(found[:n]))
     if not rows:
         return None
@@ -195,10 +206,6 @@ def others_mean(answers: Answers) -> Floats:
     total = np.bincount(answers.pairs, scores, answers.n_pairs)[answers.pairs] - scores
     n = answers.n_by_pair[answers.pairs] - 1
     return np.asarray(total / np.maximum(n, 1))
-
-
-def judge(work: Work) -> Verdicts:
-    return verdicts(work.answers, reliability(work.answers))
 
 
 def _people(

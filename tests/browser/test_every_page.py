@@ -19,7 +19,7 @@ from app.main import create_app
 from app.projects.flags import FlagValues, add_flag
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person, Role
-from app.tables.collect import Prompt
+from app.tables.collect import Comparison, Prompt
 from app.tables.projects import FlagScope, Project
 from tests.browser.conftest import Live
 from tests.browser.walk import Walk, walking
@@ -33,7 +33,15 @@ EMPTY = (
     *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
     *("skip-reasons", "skipped"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
-    *("queue", "agree", "agree/flags", "agree/two", "agree/workforce", "agree/mine"),
+    *(
+        "queue",
+        "agree",
+        "agree/flags",
+        "agree/two",
+        "agree/workforce",
+        "agree/mine",
+        "agree/verdicts",
+    ),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
 KINDS = {
@@ -139,10 +147,11 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         add_metrics(session, run)
     write_artefact(policy, {"evaluation_samples.jsonl": sample_lines({0: HOSTILE, 40: "b " * 90})})
     prompt_id = session.scalars(select(Prompt.id)).first()
+    pair_id = session.scalars(select(Comparison.pair_id)).first()
     session.commit()
     return [
         *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
-        f"agree/workforce/{owner.id}",
+        *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}"),
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.agree.routes import overview, workforce
+from app.agree.routes import overview, verdicts, workforce
 
 router = APIRouter()
-for part in (overview, workforce):
+for part in (overview, workforce, verdicts):
     router.include_router(part.router)
