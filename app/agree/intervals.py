@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.agree.alpha import Level, Matrix, alpha_of
+from app.agree.alpha import Level, Matrix, alpha_of, distances
 
 DRAWS = 1_000
 FEWEST_ITEMS = 10
@@ -56,7 +56,7 @@ def pattern_interval(
     """The same from distinct count patterns [P, K] of two ratings or more, and how many items [P]
     have each."""
     n_items = int(how_often.sum())
-    if n_items < FEWEST_ITEMS:
+    if n_items < FEWEST_ITEMS or draws == 0:
         return Interval(None, None)
     parts = pattern_coincidences(patterns)  # [P, K, K]
     rng = np.random.default_rng(seed)
@@ -127,14 +127,16 @@ def _between_people(
 
 
 def many_alphas(matrices: Matrix, level: Level, values: Matrix) -> list[float | None]:
-    """`alpha_of` each of the coincidence matrices [D, K, K]."""
-    if level is not Level.ORDINAL:
-        return [alpha_of(one, level, values) for one in matrices]
+    """`alpha_of` each of the coincidence matrices [D, K, K], all at once."""
     margins = matrices.sum(axis=2)  # [D, K]
     n = margins.sum(axis=1)  # [D]
-    middle = np.cumsum(margins, axis=1) - margins / 2
-    metric = (middle[:, :, None] - middle[:, None, :]) ** 2  # [D, K, K]
-    expected = np.einsum("di,dij,dj->d", margins, metric, margins) / np.maximum(n - 1, 1)
+    if level is Level.ORDINAL:
+        middle = np.cumsum(margins, axis=1) - margins / 2
+        metric = (middle[:, :, None] - middle[:, None, :]) ** 2  # [D, K, K]
+    else:
+        metric = np.broadcast_to(distances(level, values, margins[0]), matrices.shape)
+    products = (margins[:, None, :] @ metric @ margins[:, :, None])[:, 0, 0]
+    expected = products / np.maximum(n - 1, 1)
     observed = (matrices * metric).sum(axis=(1, 2))
     is_defined = (n >= 2) & (expected > 1e-9 * metric.max(axis=(1, 2)))
     return [

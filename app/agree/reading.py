@@ -1,7 +1,7 @@
 """What patterns of counts say: every coefficient with its interval, for a page to show. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,36 +52,41 @@ def figures(counts: Integers, times: Integers, *, draws: int = DRAWS) -> Figures
     two = halves(counts)  # [P, 2]
     is_shared = counts.sum(axis=1) >= 2
     given = two.T @ times if len(counts) else np.zeros(2)
+    ranges = intervals(counts[is_shared], times[is_shared], draws=draws)
     return Figures(
-        reading=state.read(draws=draws),
+        reading=replace(state.read(draws=0), alpha_range=ranges[0]),
         ac1=gwet(two, identity_weights(SIDES), times) if is_shared.any() else None,
-        raw_range=raw_interval(two[is_shared], times[is_shared], draws=draws),
-        side_range=_side_interval(two[is_shared], times[is_shared], draws=draws),
+        raw_range=ranges[1],
+        side_range=ranges[2],
         n_shared=int(times[is_shared].sum()),
         first_side=float(given[0] / given.sum()) if given.sum() else None,
     )
 
 
-def raw_interval(two: Integers, times: Integers, *, draws: int, seed: int = 0) -> Interval:
-    """The interval of raw agreement by resampling units; `two` [P, 2] are counts by side."""
+def intervals(
+    counts: Integers, times: Integers, *, draws: int, seed: int = 0
+) -> tuple[Interval, Interval, Interval]:
+    """95% intervals of ordinal alpha, raw side agreement and side alpha, by resampling units.
+
+    `counts` [P, 8] of two ratings or more each, `times` [P]. One set of draws serves all three.
+    """
     if times.sum() < FEWEST_ITEMS:
-        return Interval(None, None)
+        return (Interval(None, None),) * 3
+    rng = np.random.default_rng(seed)
+    n, k = int(times.sum()), counts.shape[1]
+    drawn = rng.multinomial(n, times / n, size=draws).astype(np.float64)  # [D, P]
+    parts = pattern_coincidences(counts).reshape(len(counts), k * k)
+    matrices = (drawn @ parts).reshape(draws, k, k)
+    # A coincidence matrix adds up: pooling categories by side is summing its blocks.
+    pooled = matrices.reshape(draws, SIDES, k // 2, SIDES, k // 2).sum(axis=(2, 4))
+    two = halves(counts)
     totals = two.sum(axis=1)
     agreeing = (two * (two - 1)).sum(axis=1) / (totals * (totals - 1))  # [P]
-    rng = np.random.default_rng(seed)
-    n = int(times.sum())
-    drawn = rng.multinomial(n, times / n, size=draws)  # [D, P]
-    return percentiles(list(drawn @ agreeing / n), 0.95)
-
-
-def _side_interval(two: Integers, times: Integers, *, draws: int, seed: int = 0) -> Interval:
-    if times.sum() < FEWEST_ITEMS:
-        return Interval(None, None)
-    rng = np.random.default_rng(seed)
-    n = int(times.sum())
-    drawn = rng.multinomial(n, times / n, size=draws).astype(np.float64)
-    matrices = np.tensordot(drawn, pattern_coincidences(two), axes=(1, 0))  # [D, 2, 2]
-    return percentiles(many_alphas(matrices, Level.NOMINAL, np.arange(1.0, 3)), 0.95)
+    return (
+        percentiles(many_alphas(matrices, Level.ORDINAL, np.arange(1.0, k + 1)), 0.95),
+        percentiles(list(drawn @ agreeing / n), 0.95),
+        percentiles(many_alphas(pooled, Level.NOMINAL, np.arange(1.0, SIDES + 1)), 0.95),
+    )
 
 
 @dataclass(frozen=True)
