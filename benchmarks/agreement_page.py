@@ -23,7 +23,8 @@ from benchmarks.report import Report
 
 PAIRS = """
     insert into pair (id, project_id, prompt_id, completion_a_id, completion_b_id, overlap, n_taken)
-    select gen_random_uuid(), :project, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 3, 3
+    select gen_random_uuid(), :project, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(),
+        3, 3
     from generate_series(1, :n)
 """
 # A pair's felt difference moves its three answers together; fifty people; half a year.
