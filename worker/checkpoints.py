@@ -63,6 +63,23 @@ def newest_checkpoint(
     return None
 
 
+def checkpoint_of(
+    folder: Path, identity: dict[str, Any], note: Callable[[str], None]
+) -> Checkpoint | None:
+    """The newest whole checkpoint of the run with this identity; None before the first.
+
+    Its `extra` is the identity, or holds it by that name. Raises TrainerError where another run
+    left it.
+    """
+    found = newest_checkpoint(folder, note)
+    if found is not None and found.extra.get("identity", found.extra) != identity:
+        raise TrainerError(
+            f"{folder} holds checkpoints of a run with other data or another configuration. "
+            "Choose another output folder, or delete them to start anew."
+        )
+    return found
+
+
 def write_artefact(out: Path, write: Write, manifest: dict[str, Any]) -> Path:
     """Write the folder `out` whole or not at all; an older one is replaced at the last moment.
 

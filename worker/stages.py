@@ -19,7 +19,7 @@ from app.datasets.service import export_lines
 from app.jobs import Claim
 from app.policy import service as policies
 from app.reward import service as rewards
-from app.reward.service import Outcome
+from app.runs import Outcome
 from app.settings import get_settings
 from app.tables.datasets import PreferenceSet, Split
 from app.tables.jobs import JobKind

@@ -1,7 +1,7 @@
 """The kinds of chart: lines and steps, clouds of dots, and bars with intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
@@ -52,24 +52,19 @@ def line_chart(
     empty: str = NO_NUMBERS,
 ) -> Markup:
     """Lines over x, each named at its end; `key` is unique on the page and names its ids."""
-    if not any(known(value) for one in series for _, value in one.points):
-        return nothing(title, empty)
 
-    def draw(frame: Frame) -> tuple[Markup, float]:
-        plot = _plot(frame, series, x, y, guides)
-        parts = [axes(plot, x.label, y.label)]
-        parts += [guide(plot, one.value, one.name) for one in guides]
-        parts += [band(plot, one.band, class_=f"series-{i}") for i, one in enumerate(series)]
+    def marks(plot: Plot) -> list[Markup]:
+        parts = [band(plot, one.band, class_=f"series-{i}") for i, one in enumerate(series)]
         for index, one in enumerate(series):
             class_ = f"series-{index}"
             line = curve(plot, one.points, class_=class_, dash=one.dash, is_step=one.is_step)
             parts += [line, _dots(plot, one, class_, x)]
-        if len(series) > 1:
-            parts.append(end_labels(plot, _ends(plot, series), frame.label_letters))
-        return join(parts), frame.height
+        return parts
 
-    numbers = series_table(title, x, series)
-    return figure(key, title, description, draw, table=numbers, csv_url=csv_url)
+    return _over_axes(
+        key, title, series, (x, y), marks,
+        description=description, guides=guides, csv_url=csv_url, empty=empty,
+    )  # fmt: skip
 
 
 def scatter_chart(
@@ -85,21 +80,17 @@ def scatter_chart(
     empty: str = NO_NUMBERS,
 ) -> Markup:
     """Clouds of dots; what a dot is stands in its tooltip and in the table."""
-    if not any(known(value) for one in series for _, value in one.points):
-        return nothing(title, empty)
 
-    def draw(frame: Frame) -> tuple[Markup, float]:
-        plot = _plot(frame, series, x, y, guides)
-        parts = [axes(plot, x.label, y.label)]
-        parts += [guide(plot, one.value, one.name) for one in guides]
-        for index, one in enumerate(series):
-            parts.append(_dots(plot, one, f"series-{index}", x, is_every=True))
-        if len(series) > 1:
-            parts.append(end_labels(plot, _ends(plot, series), frame.label_letters))
-        return join(parts), frame.height
+    def marks(plot: Plot) -> list[Markup]:
+        return [
+            _dots(plot, one, f"series-{index}", x, is_every=True)
+            for index, one in enumerate(series)
+        ]
 
-    numbers = series_table(title, x, series)
-    return figure(key, title, description, draw, table=numbers, csv_url=csv_url)
+    return _over_axes(
+        key, title, series, (x, y), marks,
+        description=description, guides=guides, csv_url=csv_url, empty=empty,
+    )  # fmt: skip
 
 
 def bar_chart(
@@ -130,6 +121,36 @@ def bar_chart(
         return join([axes(plot, axis.label, ""), *rows, *levels]), bottom + _BELOW
 
     numbers = bar_table(title, names, axis, bars)
+    return figure(key, title, description, draw, table=numbers, csv_url=csv_url)
+
+
+def _over_axes(
+    key: str,
+    title: str,
+    series: Sequence[Series],
+    axis_pair: tuple[Axis, Axis],
+    marks: Callable[[Plot], list[Markup]],
+    *,
+    description: str,
+    guides: Sequence[Guide],
+    csv_url: str,
+    empty: str,
+) -> Markup:
+    """Axes (x, y), guides and `marks`, with a name at the end of each of several series."""
+    x, y = axis_pair
+    if not any(known(value) for one in series for _, value in one.points):
+        return nothing(title, empty)
+
+    def draw(frame: Frame) -> tuple[Markup, float]:
+        plot = _plot(frame, series, x, y, guides)
+        parts = [axes(plot, x.label, y.label)]
+        parts += [guide(plot, one.value, one.name) for one in guides]
+        parts += marks(plot)
+        if len(series) > 1:
+            parts.append(end_labels(plot, _ends(plot, series), frame.label_letters))
+        return join(parts), frame.height
+
+    numbers = series_table(title, x, series)
     return figure(key, title, description, draw, table=numbers, csv_url=csv_url)
 
 

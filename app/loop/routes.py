@@ -13,7 +13,9 @@ from app.loop.state import read_facts
 from app.loop.switch import switch
 from app.policy import figures as policy_figures
 from app.reward import figures as reward_figures
-from app.reward.queries import list_reward_runs, read_metrics
+from app.reward.queries import read_metrics
+from app.runs import list_runs
+from app.tables.runs import RewardRun
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.redirects import redirect
@@ -94,7 +96,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
 def _charts(session: Session, access: Access) -> dict[str, Any]:
     project = access.project
     api = f"/api/v1/projects/{project.slug}"
-    rewards = list_reward_runs(session, project.id)
+    rewards = list_runs(session, RewardRun, project.id)
     policy = queries.find_charted_policy(session, project.id)
     charts = []
     if policy is not None:

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from app.policy import queries
+from app import runs
 from app.reward.api import csv_response, metrics_as_csv, metrics_as_json
 from app.reward.queries import read_metrics
 from app.tables.runs import PolicyRun
@@ -20,12 +20,12 @@ BASE = "/projects/{slug}/policy-runs"
 
 @router.get(BASE)
 def list_runs(access: StaffAccess, session: SessionDep) -> list[dict[str, Any]]:
-    return [as_json(run) for run in queries.list_policy_runs(session, access.project.id)]
+    return [as_json(run) for run in runs.list_runs(session, PolicyRun, access.project.id)]
 
 
 @router.get(BASE + "/{run_id}")
 def show_run(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> dict[str, Any]:
-    run = queries.find_policy_run(session, access.project.id, run_id)
+    run = runs.find(session, PolicyRun, access.project.id, run_id)
     metrics = metrics_as_json(read_metrics(session, run.id))
     more = {"configuration": run.configuration, "report": run.report, "metrics": metrics}
     return {**as_json(run), **more}
@@ -33,7 +33,7 @@ def show_run(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> dic
 
 @router.get(BASE + "/{run_id}/metrics.csv")
 def show_metrics(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> Response:
-    run = queries.find_policy_run(session, access.project.id, run_id)
+    run = runs.find(session, PolicyRun, access.project.id, run_id)
     text = metrics_as_csv(read_metrics(session, run.id))
     return csv_response(text, f"policy-run-{run.number}.csv")
 

@@ -1,16 +1,14 @@
 """What is known of policy runs: rows, where they come from, and what became of them."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound
 from app.tables.collect import Completion
 from app.tables.datasets import PreferenceSet
-from app.tables.runs import PolicyRun, RewardRun, RunState
+from app.tables.runs import PolicyRun, RewardRun
 
 
 @dataclass(frozen=True)
@@ -23,26 +21,6 @@ class Provenance:
     preference_set: PreferenceSet | None
     children: Sequence[PolicyRun]
     n_completions: int
-
-
-def list_policy_runs(
-    session: Session, project_id: uuid.UUID, limit: int = 200
-) -> Sequence[PolicyRun]:
-    """Policy runs of a project, newest first."""
-    return session.scalars(
-        select(PolicyRun)
-        .where(PolicyRun.project_id == project_id)
-        .order_by(PolicyRun.number.desc())
-        .limit(limit)
-    ).all()
-
-
-def find_policy_run(session: Session, project_id: uuid.UUID, run_id: uuid.UUID) -> PolicyRun:
-    """Raises NotFound for a run of another project as for none."""
-    run = session.get(PolicyRun, run_id)
-    if run is None or run.project_id != project_id:
-        raise NotFound("This project has no such policy run.")
-    return run
 
 
 def read_provenance(session: Session, run: PolicyRun) -> Provenance:
@@ -62,18 +40,3 @@ def read_provenance(session: Session, run: PolicyRun) -> Provenance:
             select(func.count()).where(Completion.policy_run_id == run.id)
         ).one(),
     )
-
-
-def list_comparable(session: Session, run: PolicyRun) -> Sequence[PolicyRun]:
-    """Other finished runs of the project by the same algorithm, newest first."""
-    return session.scalars(
-        select(PolicyRun)
-        .where(
-            PolicyRun.project_id == run.project_id,
-            PolicyRun.algorithm == run.algorithm,
-            PolicyRun.id != run.id,
-            PolicyRun.state == RunState.FINISHED,
-        )
-        .order_by(PolicyRun.number.desc())
-        .limit(50)
-    ).all()

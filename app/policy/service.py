@@ -3,14 +3,12 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
-from app.accounts.audit import record_event
 from app.collect.freshness import expire_superseded
 from app.errors import Conflict
-from app.reward.service import Outcome
 from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind
 from app.tables.projects import Project
@@ -43,8 +41,8 @@ def register_base(session: Session, project: Project, *, by: uuid.UUID | None = 
     run.artefact = project.base_model
     run.started_at = utc_now()
     runs.end(run, RunState.FINISHED)
-    _make_live(session, run)
-    _note(session, run, "registered", by)
+    _take_over(session, run)
+    runs.note(session, run, "registered", by)
     return run
 
 
@@ -72,31 +70,23 @@ def request_run(
         run.reward_run_id = reward_run.id
     session.flush()
     jobs.enqueue(session, project.id, JOB_OF[algorithm], run_id=run.id)
-    _note(session, run, "requested", requested_by, {"algorithm": algorithm.value})
+    runs.note(session, run, "requested", requested_by, {"algorithm": algorithm.value})
     return run
 
 
 def start(session: Session, job: jobs.Claim) -> PolicyRun:
     """Mark the run of a claimed job as running. Raises LostLease."""
-    jobs.hold(session, job)
-    run = session.get_one(PolicyRun, job.run_id)
-    runs.begin(run)
-    session.flush()
-    return run
+    return runs.start(session, PolicyRun, job)
 
 
-def publish(session: Session, job: jobs.Claim, outcome: Outcome) -> PolicyRun:
+def publish(session: Session, job: jobs.Claim, outcome: runs.Outcome) -> PolicyRun:
     """Finish the job and the run, and make the run live unless its figures cannot be trusted.
 
     A run of an older number than the live one does not replace it. Raises LostLease and Stopped,
     and then nothing of this transaction may be committed.
     """
-    jobs.finish(session, job)
-    run = session.get_one(PolicyRun, job.run_id)
-    runs.end(run, RunState.FINISHED)
+    run = runs.finish(session, PolicyRun, job, outcome)
     report = outcome.report
-    run.artefact, run.artefact_hash = outcome.artefact, outcome.artefact_hash
-    run.report, run.code_commit = report, report.get("code_commit") or ""
     if run.algorithm is not Algorithm.SFT:
         run.score_before = report["before"]["score_mean"]
         run.score_after = report["after"]["score_mean"]
@@ -105,32 +95,25 @@ def publish(session: Session, job: jobs.Claim, outcome: Outcome) -> PolicyRun:
     session.flush()
     live = find_live(session, run)
     if report.get("is_trustworthy", True) and (live is None or live.number < run.number):
-        _make_live(session, run)
-    _note(session, run, "finished", None, {"is_live": run.is_live, "alarms": run.alarms})
+        _take_over(session, run)
+    runs.note(session, run, "finished", None, {"is_live": run.is_live, "alarms": run.alarms})
     return run
 
 
 def fail(session: Session, job: jobs.Claim, error: str) -> None:
     """End the job and its run with the sentence that people read. Raises LostLease."""
-    jobs.fail(session, job, error)
-    run = session.get_one(PolicyRun, job.run_id)
-    runs.end(run, RunState.FAILED, error)
-    _note(session, run, "failed", None, {"error": error})
+    runs.fail(session, PolicyRun, job, error)
 
 
 def retry(session: Session, run: PolicyRun, *, by: uuid.UUID | None = None) -> Job:
     """Try a failed or stopped run again, from its newest checkpoint. Raises Conflict."""
-    job = runs.queue_again(session, run, JOB_OF[run.algorithm])
-    _note(session, run, "tried again", by)
-    return job
+    return runs.retry(session, run, JOB_OF[run.algorithm], by=by)
 
 
 def make_live(session: Session, run: PolicyRun, *, by: uuid.UUID | None = None) -> None:
     """Let this run's policy write the next completions. Raises Conflict unless it is finished."""
-    if run.state is not RunState.FINISHED:
-        raise Conflict("Only a finished policy run can become live.")
-    _make_live(session, run)
-    _note(session, run, "made live", by)
+    runs.make_live(session, run, by=by)
+    expire_superseded(session, session.get_one(Project, run.project_id))
 
 
 def mark_sampled(session: Session, run: PolicyRun) -> None:
@@ -177,29 +160,6 @@ def _new_run(
     return run
 
 
-def _make_live(session: Session, run: PolicyRun) -> None:
-    session.execute(
-        update(PolicyRun)
-        .where(PolicyRun.project_id == run.project_id, PolicyRun.is_live)
-        .values(is_live=False)
-    )
-    run.is_live = True
-    session.flush()
+def _take_over(session: Session, run: PolicyRun) -> None:
+    runs.take_over(session, run)
     expire_superseded(session, session.get_one(Project, run.project_id))
-
-
-def _note(
-    session: Session,
-    run: PolicyRun,
-    what: str,
-    by: uuid.UUID | None,
-    detail: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        session,
-        f"policy_run.{what.replace(' ', '_')}",
-        actor_id=by,
-        project_id=run.project_id,
-        subject=f"Policy run {run.number}",
-        detail=detail,
-    )

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from app import runs
 from app.reward import figures, queries
 from app.reward.artefacts import as_csv
 from app.reward.queries import Curve
@@ -20,26 +21,26 @@ BASE = "/projects/{slug}/reward-runs"
 
 @router.get(BASE)
 def list_runs(access: StaffAccess, session: SessionDep) -> list[dict[str, Any]]:
-    return [as_json(run) for run in queries.list_reward_runs(session, access.project.id)]
+    return [as_json(run) for run in runs.list_runs(session, RewardRun, access.project.id)]
 
 
 @router.get(BASE + ".csv")
 def list_runs_as_csv(access: StaffAccess, session: SessionDep) -> Response:
-    runs = queries.list_reward_runs(session, access.project.id)
+    found = runs.list_runs(session, RewardRun, access.project.id)
     head = ["number", "state", "n_train", "n_eval", "accuracy", "longer_wins", "log_loss", "ece"]
     rows = [
         [
             *(run.number, run.state.value, run.n_train, figures.n_held_out(run), run.accuracy),
             *(figures.held_out(run).get("longer_wins"), run.log_loss, run.ece),
         ]
-        for run in reversed(runs)
+        for run in reversed(found)
     ]
     return csv_response(as_csv(head, rows), "reward-runs.csv")
 
 
 @router.get(BASE + "/{run_id}")
 def show_run(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> dict[str, Any]:
-    run = queries.find_reward_run(session, access.project.id, run_id)
+    run = runs.find(session, RewardRun, access.project.id, run_id)
     metrics = queries.read_metrics(session, run.id)
     return {**as_json(run), "configuration": run.configuration, "report": run.report,
             "metrics": metrics_as_json(metrics)}  # fmt: skip
@@ -47,7 +48,7 @@ def show_run(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> dic
 
 @router.get(BASE + "/{run_id}/metrics.csv")
 def show_metrics(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> Response:
-    run = queries.find_reward_run(session, access.project.id, run_id)
+    run = runs.find(session, RewardRun, access.project.id, run_id)
     text = metrics_as_csv(queries.read_metrics(session, run.id))
     return csv_response(text, f"reward-run-{run.number}.csv")
 

@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.runs import MAKES_A_RUN
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job
-from app.tables.runs import PolicyRun, RewardRun, RunMetric, RunState
+from app.tables.runs import PolicyRun, RewardRun, RunMetric
 
 Curve = list[tuple[float, float | None]]
 RATE_OVER = 20  # steps
@@ -31,26 +31,6 @@ class Pace:
         if self.n_steps < 2:
             return None
         return (self.last_at - self.first_at).total_seconds() / (self.n_steps - 1)
-
-
-def list_reward_runs(
-    session: Session, project_id: uuid.UUID, limit: int = 200
-) -> Sequence[RewardRun]:
-    """Reward runs of a project, newest first."""
-    return session.scalars(
-        select(RewardRun)
-        .where(RewardRun.project_id == project_id)
-        .order_by(RewardRun.number.desc())
-        .limit(limit)
-    ).all()
-
-
-def find_reward_run(session: Session, project_id: uuid.UUID, run_id: uuid.UUID) -> RewardRun:
-    """Raises NotFound for a run of another project as for none."""
-    run = session.get(RewardRun, run_id)
-    if run is None or run.project_id != project_id:
-        raise NotFound("This project has no such reward run.")
-    return run
 
 
 def find_set(session: Session, run: RewardRun) -> PreferenceSet:
@@ -110,19 +90,5 @@ def list_uses(session: Session, run_id: uuid.UUID) -> Sequence[PolicyRun]:
         select(PolicyRun)
         .where(PolicyRun.reward_run_id == run_id)
         .order_by(PolicyRun.number.desc())
-        .limit(50)
-    ).all()
-
-
-def list_comparable(session: Session, run: RewardRun) -> Sequence[RewardRun]:
-    """Other finished reward runs of the project, newest first."""
-    return session.scalars(
-        select(RewardRun)
-        .where(
-            RewardRun.project_id == run.project_id,
-            RewardRun.id != run.id,
-            RewardRun.state == RunState.FINISHED,
-        )
-        .order_by(RewardRun.number.desc())
         .limit(50)
     ).all()

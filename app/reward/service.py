@@ -1,35 +1,23 @@
 """Reward runs: asked for, started, published, failed, stopped, tried again; which one is live."""
 
 import uuid
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
-from app.accounts.audit import record_event
-from app.errors import Conflict
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job, JobKind
 from app.tables.projects import Project
-from app.tables.runs import RewardRun, RunState
+from app.tables.runs import RewardRun
 
 BATCH = 32
 # The built-in network reads few comparisons several times, at the rates it was measured to learn
 # with; a network of real size knows them by heart after one pass (docs/decisions/0010).
 TINY_STEPS, TINY_MOST_EPOCHS = 480, 12
 TINY_OPTIONS = {"loss": "soft", "learning_rate": 2e-3}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a stage left: the artefact, named from the folder of runs, its hash, its report."""
-
-    artefact: str
-    artefact_hash: str
-    report: dict[str, Any]
 
 
 def default_configuration(project: Project, n_train: int) -> dict[str, Any]:
@@ -63,63 +51,47 @@ def request_run(
     session.add(run)
     session.flush()
     jobs.enqueue(session, project.id, JobKind.REWARD, run_id=run.id)
-    _note(session, run, "requested", requested_by, {"preference_set": preference_set.number})
+    runs.note(session, run, "requested", requested_by, {"preference_set": preference_set.number})
     return run
 
 
 def start(session: Session, job: jobs.Claim) -> RewardRun:
     """Mark the run of a claimed job as running. Raises LostLease."""
-    jobs.hold(session, job)
-    run = session.get_one(RewardRun, job.run_id)
-    runs.begin(run)
-    session.flush()
-    return run
+    return runs.start(session, RewardRun, job)
 
 
-def publish(session: Session, job: jobs.Claim, outcome: Outcome) -> RewardRun:
+def publish(session: Session, job: jobs.Claim, outcome: runs.Outcome) -> RewardRun:
     """Finish the job and the run, and make the run live unless a newer one is.
 
     Raises LostLease and Stopped, and then nothing of this transaction may be committed.
     """
-    jobs.finish(session, job)
-    run = session.get_one(RewardRun, job.run_id)
-    runs.end(run, RunState.FINISHED)
+    run = runs.finish(session, RewardRun, job, outcome)
     report = outcome.report
     figures = report.get("eval") or {}
-    run.artefact, run.artefact_hash = outcome.artefact, outcome.artefact_hash
-    run.report, run.code_commit = report, report.get("code_commit") or ""
     run.n_train, run.n_eval = report.get("n_train"), report.get("n_eval")
     run.accuracy, run.log_loss = figures.get("accuracy"), figures.get("log_loss")
     run.ece = figures.get("ece")
     session.flush()
     live = find_live(session, run)
     if live is None or live.number < run.number:
-        _make_live(session, run)
-    _note(session, run, "finished", None, {"is_live": run.is_live, "accuracy": run.accuracy})
+        runs.take_over(session, run)
+    runs.note(session, run, "finished", None, {"is_live": run.is_live, "accuracy": run.accuracy})
     return run
 
 
 def fail(session: Session, job: jobs.Claim, error: str) -> None:
     """End the job and its run with the sentence that people read. Raises LostLease."""
-    jobs.fail(session, job, error)
-    run = session.get_one(RewardRun, job.run_id)
-    runs.end(run, RunState.FAILED, error)
-    _note(session, run, "failed", None, {"error": error})
+    runs.fail(session, RewardRun, job, error)
 
 
 def retry(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> Job:
     """Try a failed or stopped run again, from its newest checkpoint. Raises Conflict."""
-    job = runs.queue_again(session, run, JobKind.REWARD)
-    _note(session, run, "tried again", by)
-    return job
+    return runs.retry(session, run, JobKind.REWARD, by=by)
 
 
 def make_live(session: Session, run: RewardRun, *, by: uuid.UUID | None = None) -> None:
     """Let policies be optimised against this run from now on. Raises Conflict unless finished."""
-    if run.state is not RunState.FINISHED:
-        raise Conflict("Only a finished reward run can become live.")
-    _make_live(session, run)
-    _note(session, run, "made live", by)
+    runs.make_live(session, run, by=by)
 
 
 def find_live(session: Session, like: RewardRun | Project) -> RewardRun | None:
@@ -131,35 +103,4 @@ def find_live(session: Session, like: RewardRun | Project) -> RewardRun | None:
             RewardRun.objective == like.objective,
             RewardRun.is_live,
         )
-    )
-
-
-def _make_live(session: Session, run: RewardRun) -> None:
-    session.execute(
-        update(RewardRun)
-        .where(
-            RewardRun.project_id == run.project_id,
-            RewardRun.objective == run.objective,
-            RewardRun.is_live,
-        )
-        .values(is_live=False)
-    )
-    run.is_live = True
-    session.flush()
-
-
-def _note(
-    session: Session,
-    run: RewardRun,
-    what: str,
-    by: uuid.UUID | None,
-    detail: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        session,
-        f"reward_run.{what.replace(' ', '_')}",
-        actor_id=by,
-        project_id=run.project_id,
-        subject=f"Reward run {run.number}",
-        detail=detail,
     )

@@ -16,7 +16,7 @@ from app.loop.service import advance, start_step, stop_job, try_again
 from app.loop.state import Step
 from app.policy import service as policies
 from app.projects.service import set_archived
-from app.reward.service import Outcome
+from app.runs import Outcome
 from app.tables.accounts import Role
 from app.tables.base import utc_now
 from app.tables.collect import Pair

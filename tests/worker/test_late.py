@@ -19,7 +19,7 @@ from app.jobs import Claim, LostLease
 from app.loop.service import advance
 from app.policy import service as policies
 from app.reward import service as rewards
-from app.reward.service import Outcome
+from app.runs import Outcome
 from app.tables.base import utc_now
 from app.tables.jobs import JobKind, JobState
 from app.tables.runs import RunState

@@ -58,43 +58,28 @@ def policy(
     threads: Threads = None,
 ) -> None:
     """Optimise a policy against a reward model, with a KL penalty to a reference."""
+    _optimise(**locals())
+
+
+def _optimise(
+    *,
+    report: Path | None,
+    progress: str,
+    device: str | None,
+    threads: int | None,
+    value_learning_rate: float | None,
+    **options: Any,
+) -> None:
+    """The command `policy` with its options; those that are not named here are PolicyConfig's."""
     from worker.policy.config import PolicyConfig
     from worker.policy.files import write_report
     from worker.policy.stage import optimise
     from worker.runtime import end_runtime, start_runtime
 
-    config = PolicyConfig(
-        policy=policy,
-        reference=reference,
-        reward_model=reward_model,
-        prompts=prompts,
-        out=out,
-        algorithm=algorithm,
-        evaluation_prompts=evaluation_prompts,
-        steps=steps,
-        batch_size=batch_size,
-        minibatches=minibatches,
-        epochs=epochs,
-        group_size=group_size,
-        kl_coef=kl_coef,
-        kl_target=kl_target,
-        kl_budget=kl_budget,
-        learning_rate=learning_rate,
-        value_learning_rate=(
-            2 * learning_rate if value_learning_rate is None else value_learning_rate
-        ),
-        max_new_tokens=max_new_tokens,
-        max_prompt_tokens=max_prompt_tokens,
-        rows_at_once=rows_at_once,
-        temperature=temperature,
-        missing_eos_penalty=missing_eos_penalty,
-        seed=seed,
-        evaluate_every=evaluate_every,
-        n_evaluation_prompts=n_evaluation_prompts,
-        samples_per_evaluation_prompt=samples_per_evaluation_prompt,
-        checkpoint_every=checkpoint_every,
-    )
-    runtime = start_runtime(seed, device=device, threads=threads)
+    if value_learning_rate is None:
+        value_learning_rate = 2 * options["learning_rate"]
+    config = PolicyConfig(value_learning_rate=value_learning_rate, **options)
+    runtime = start_runtime(config.seed, device=device, threads=threads)
     result = optimise(config, runtime, make_progress(progress))
     write_report(report, result)
     if progress == "bar":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from worker.checkpoints import newest_checkpoint, save_checkpoint
+from worker.checkpoints import checkpoint_of, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.models import (
     encode_completion,
@@ -239,14 +239,9 @@ def _resume(
     identity: dict[str, Any],
     progress: Progress,
 ) -> int:
-    found = newest_checkpoint(folder, progress.note)
+    found = checkpoint_of(folder, identity, progress.note)
     if found is None:
         return 0
-    if found.extra != identity:
-        raise TrainerError(
-            f"{folder} holds checkpoints of a run with other data or another configuration. "
-            "Choose another output folder, or delete them to start anew."
-        )
     load: Callable[..., Any] = torch.load
     state = load(found.path / _STATE, map_location=policy.device, weights_only=True)
     policy.load_state_dict(state["policy"])

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.checkpoints import newest_checkpoint, save_checkpoint
+from worker.checkpoints import checkpoint_of, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.models import load_policy, load_reward_model, load_tokenizer, prompt_room
 from worker.policy.alarms import Watch
@@ -173,14 +173,9 @@ class PolicyRun:
         )  # fmt: skip
 
     def _resume(self) -> bool:
-        found = newest_checkpoint(self.folder, self.progress.note)
+        found = checkpoint_of(self.folder, self.identity, self.progress.note)
         if found is None:
             return False
-        if found.extra["identity"] != self.identity:
-            raise TrainerError(
-                f"{self.folder} holds checkpoints of a run with other data or another "
-                "configuration. Choose another output folder, or delete them to start anew."
-            )
         load: Callable[..., Any] = torch.load
         state = load(found.path / _STATE, map_location=self.runtime.device, weights_only=True)
         learner = self.learner

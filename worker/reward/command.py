@@ -9,6 +9,8 @@ import typer
 from worker.progress import finite, make_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from worker.reward.train import RewardConfiguration
 
 # Measured for the two smallest sizes (docs/decisions/0010-reward-defaults.md); usual beyond.
@@ -50,29 +52,28 @@ def reward(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train a reward model on human comparisons and say how it does on held-out ones."""
-    from worker.errors import TrainerError
+    _train(**locals())
+
+
+def _train(
+    *,
+    preferences: Path,
+    evaluation: Path | None,
+    out: Path,
+    models_folder: Path | None,
+    report: Path | None,
+    progress: str,
+    device: str | None,
+    precision: str | None,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    """The command `reward` with its options; those not named here are RewardConfiguration's."""
     from worker.reward.stage import RewardFiles, train_reward_model
-    from worker.reward.train import Loss, RewardConfiguration
     from worker.runtime import end_runtime, start_runtime
 
-    if loss not in list(Loss):
-        raise TrainerError(f"“{loss}” is no loss. Use {', '.join(Loss)}.")
-
-    def configure(network: Any) -> "RewardConfiguration":
-        return RewardConfiguration(
-            base_model=base_model,
-            loss=Loss(loss),
-            epochs=epochs,
-            learning_rate=default_rate(network) if learning_rate is None else learning_rate,
-            batch_size=batch_size,
-            max_length=max_length,
-            seed=seed,
-            centring=centring,
-            soft_temperature=soft_temperature,
-            has_dropout=dropout,
-            checkpoint_every=checkpoint_every,
-        )
-
+    configure = _configure(**options)
+    base_model, seed = options["base_model"], options["seed"]
     voice = make_progress(progress)
     files = RewardFiles(preferences, evaluation, out, models_folder or out.parent)
     runtime = start_runtime(seed, device=device, threads=threads, precision=precision)
@@ -83,6 +84,25 @@ def reward(
     if progress == "bar" and runtime.is_main:
         typer.echo(_summary(result))
     end_runtime(runtime)
+
+
+def _configure(
+    *, loss: str, learning_rate: float | None, dropout: bool, **options: Any
+) -> "Callable[[Any], RewardConfiguration]":
+    """What makes the configuration once the network, and so its size, is known."""
+    from worker.errors import TrainerError
+    from worker.reward.train import Loss, RewardConfiguration
+
+    if loss not in list(Loss):
+        raise TrainerError(f"“{loss}” is no loss. Use {', '.join(Loss)}.")
+
+    def configure(network: Any) -> RewardConfiguration:
+        rate = default_rate(network) if learning_rate is None else learning_rate
+        return RewardConfiguration(
+            loss=Loss(loss), learning_rate=rate, has_dropout=dropout, **options
+        )
+
+    return configure
 
 
 def default_rate(network: Any) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.checkpoints import newest_checkpoint, save_checkpoint
+from worker.checkpoints import checkpoint_of, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.progress import Progress
 from worker.reward.data import Encoded, cut_batches
@@ -231,14 +231,9 @@ def _resume(
     runtime: Runtime,
     progress: Progress,
 ) -> int:
-    found = newest_checkpoint(checkpoints, progress.note)
+    found = checkpoint_of(checkpoints, identity, progress.note)
     if found is None:
         return 0
-    if found.extra != identity:
-        raise TrainerError(
-            f"{checkpoints} holds checkpoints of a run with other data or another configuration. "
-            "Choose another output folder, or delete the checkpoints to start anew."
-        )
     load: Callable[..., Any] = torch.load
     state = load(found.path / _STATE, map_location=runtime.device, weights_only=True)
     model.load_state_dict(state["model"])
