@@ -23,7 +23,14 @@ from app.collect.forms import (
 from app.collect.kinds import additions
 from app.collect.pairing import shown
 from app.collect.service import Nothing
-from app.collect.sheets import comparison_of, history, last_comparison, n_since, sheet_of
+from app.collect.sheets import (
+    comparison_of,
+    earlier_versions,
+    history,
+    last_comparison,
+    n_since,
+    sheet_of,
+)
 from app.collect.skips import last_skip, skip_for, unskip
 from app.projects.flags import page_keys
 from app.projects.queries import current_guidelines, flags_of
@@ -183,6 +190,10 @@ def edit(
         **_sheet(session, access, comparison.pair_id, comparison.is_flipped),
         "assignment": None,
         "comparison": comparison,
+        "versions": [
+            (was, shown(was.rating, comparison.is_flipped))
+            for was in earlier_versions(session, comparison.id)
+        ],
         "unchangeable": service.why_unchangeable(access.project, comparison),
         "said": _said(session, comparison),
         "back": back,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.collect.rerender import render_pair_anew
 from app.markdown import RENDERER
-from app.tables.collect import Comparison, Completion, Pair, Prompt
+from app.tables.collect import Comparison, ComparisonRevision, Completion, Pair, Prompt
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ def last_comparison(
 def comparison_of(session: Session, assignment_id: uuid.UUID) -> uuid.UUID | None:
     """The id of the answer that ended an assignment, or None."""
     return session.scalar(select(Comparison.id).where(Comparison.assignment_id == assignment_id))
+
+
+def earlier_versions(session: Session, comparison_id: uuid.UUID) -> Sequence[ComparisonRevision]:
+    """What an answer said before each of its changes, newest first."""
+    return session.scalars(
+        select(ComparisonRevision)
+        .where(ComparisonRevision.comparison_id == comparison_id)
+        .order_by(ComparisonRevision.revision.desc())
+    ).all()
 
 
 def texts_of(

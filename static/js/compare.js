@@ -67,16 +67,17 @@ document.addEventListener("htmx:after:swap", (event) => {
 });
 
 // The server is there and refused: its own words are in the toast. A proxy's are not.
-document.addEventListener("htmx:response:error", () => {
+document.addEventListener("htmx:response:error", (event) => {
   setTimeout(() => {
-    if (!toasts.querySelector(".is-danger")) {
+    if (!toasts.querySelector(".is-danger") && !event.detail?.ctx?.sourceElement?.dataset.waiting) {
       say("The server could not take your answer just now. It is still here: press Enter to send it again.");
     }
   }, 50);
 });
 
 document.addEventListener("htmx:error", (event) => {
-  if (!event.detail?.ctx) return;
+  // What the outbox has taken is sent by itself, and its bar says so.
+  if (!event.detail?.ctx || event.detail.ctx.sourceElement?.dataset.waiting) return;
   say("No connection to the server. Your answer is still here: press Enter to send it again.");
 });
 

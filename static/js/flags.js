@@ -30,9 +30,11 @@ document.addEventListener("click", (event) => {
 });
 
 function begin() {
+  document.querySelectorAll(".flag input[data-on]").forEach((input) => delete input.dataset.on);
   document.querySelectorAll(".flag input:checked").forEach((input) => { input.dataset.on = "yes"; });
   showAsked();
 }
 
 document.addEventListener("prefloop:pair", begin);
+document.addEventListener("prefloop:restored", begin);
 begin();

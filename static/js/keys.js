@@ -11,7 +11,8 @@ function isTyping(target) {
 
 function rate(n) {
   const cell = form()?.querySelector(`input[name="rating"][value="${n}"]`);
-  if (cell) { cell.checked = true; cell.focus({ preventScroll: true }); }
+  // A click, not a property: whoever keeps drafts hears the change.
+  if (cell) { cell.click(); cell.focus({ preventScroll: true }); }
 }
 
 // yes, no, (not applicable,) nothing again; a rating takes the focus and then a digit.
