@@ -139,8 +139,10 @@ def add_annotators(session: Session, project: Project, n: int) -> list[Badge]:
 
 
 def answer_in_bulk(session: Session, project: Project, annotator: uuid.UUID, n: int) -> None:
-    """The annotator has answered `n` pairs, each of which still wants others; commits."""
+    """The annotator has answered `n` pairs, each of which still wants others; commits.
+
+    `settle` afterwards, unless the statistics shall be from before.
+    """
     values = {"project": project.id, "annotator": annotator, "n": n}
     session.execute(text(_ANSWERED), values)
     session.commit()
-    settle(session)

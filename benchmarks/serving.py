@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import Session
 
 from app.collect.invariants import broken_rules
-from app.collect.queries import claim
+from app.collect.queries import claim, one_at_a_time
 from app.db import migrate, with_driver
 from app.postgres import EmbeddedPostgres
 from app.tables.accounts import Person
@@ -29,7 +29,7 @@ from app.tables.collect import Comparison, Draw
 from app.tables.projects import Project
 from benchmarks.crowd import Badge, Tally, answer_for
 from benchmarks.host import Web, cpu_seconds, tree
-from benchmarks.queue import add_annotators, answer_in_bulk, make_project
+from benchmarks.queue import add_annotators, answer_in_bulk, make_project, settle
 from benchmarks.report import Report, Target, arguments
 
 PATH = "/projects/bench/collect"
@@ -200,6 +200,7 @@ def _worst_claim(report: Report, session: Session, project: Project, n_answered:
     session.add(person)
     session.commit()
     answer_in_bulk(session, project, person.id, n_answered)
+    settle(session)
     waits = [_timed_claim(session, project, person.id) for _ in range(40)]
     started = time.perf_counter()
     session.execute(text(NAIVE), {"project": project.id, "annotator": person.id})
@@ -211,6 +212,7 @@ def _worst_claim(report: Report, session: Session, project: Project, n_answered:
 
 
 def _timed_claim(session: Session, project: Project, annotator: uuid.UUID) -> float:
+    one_at_a_time(session, annotator)
     started = time.perf_counter()
     found = claim(
         session, project_id=project.id, annotator_id=annotator, draw=Draw.UNIFORM,

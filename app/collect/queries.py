@@ -4,6 +4,7 @@ Whoever claims takes one row of `pair` that nobody else is taking (SKIP LOCKED),
 `n_taken` and writes its lease, all in one statement.
 """
 
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -46,6 +47,10 @@ left join lateral (
 returning assignment.*
 """
 
+# Begun, in words that no partial index covers. Statistics from before anyone had begun make the
+# index of begun pairs look empty, and a plan would then walk all of it rather than find 20 ids.
+BEGUN_BY_ID = BEGUN.replace("p.n_taken > 0", "p.n_taken + 0 > 0")
+
 _CLAIM = text(
     f"""
 with front as materialized (
@@ -55,7 +60,8 @@ with front as materialized (
 ),
 begun as materialized (
     select p.id from pair p
-    where p.id in (select f.id from front f where {NOT_MINE.format(id="f.id")}) and {BEGUN}
+    where p.id = any(array(select f.id from front f where {NOT_MINE.format(id="f.id")}))
+        and {BEGUN_BY_ID}
     limit 1 for update of p skip locked
 ),
 best as materialized (
@@ -94,6 +100,33 @@ with picked as materialized (
 ),
 {_TAKE}"""  # noqa: S608
 )
+
+
+class _Walks:
+    """Who walked through all open pairs just now and found none: not again for `PAUSE` seconds.
+
+    Only walks that took long are remembered, by this process alone: where a walk is short, what
+    somebody gives back is found at once.
+    """
+
+    PAUSE, LONG, MOST = 30.0, 0.1, 10_000  # seconds, seconds, entries
+
+    def __init__(self) -> None:
+        self._ended: dict[tuple[uuid.UUID, uuid.UUID], float] = {}
+
+    def is_fresh(self, project_id: uuid.UUID, annotator_id: uuid.UUID) -> bool:
+        ended = self._ended.get((project_id, annotator_id))
+        return ended is not None and time.monotonic() - ended < self.PAUSE
+
+    def note(self, project_id: uuid.UUID, annotator_id: uuid.UUID, seconds: float) -> None:
+        if seconds < self.LONG:
+            return
+        if len(self._ended) >= self.MOST:
+            self._ended.clear()
+        self._ended[project_id, annotator_id] = time.monotonic()
+
+
+_WALKS = _Walks()
 
 _REVIVE = text(
     """
@@ -136,9 +169,16 @@ select count(*) from gone
 
 
 def one_at_a_time(session: Session, annotator_id: uuid.UUID) -> None:
-    """Hold back this annotator's other requests until we commit: two tabs, a double click."""
+    """Hold back this annotator's other requests until we commit: two tabs, a double click.
+
+    Until then statements keep to their indexes. A plan made while a table was all but empty would
+    read the whole of it, and is kept for as long as nobody analyses the table.
+    """
     session.execute(
-        text("select pg_advisory_xact_lock(hashtextextended(:annotator, 22))"),
+        text(
+            "select pg_advisory_xact_lock(hashtextextended(:annotator, 22)), "
+            "set_config('enable_seqscan', 'off', true)"
+        ),
         {"annotator": str(annotator_id)},
     )
 
@@ -209,7 +249,13 @@ def claim(
         "answers": answers,
     }
     found = _assignment(session, _CLAIM, {**values, "point": point, "look": LOOK})
-    return found or _assignment(session, _CLAIM_ANY, values)
+    if found is not None or _WALKS.is_fresh(project_id, annotator_id):
+        return found
+    started = time.monotonic()
+    found = _assignment(session, _CLAIM_ANY, values)
+    if found is None:
+        _WALKS.note(project_id, annotator_id, time.monotonic() - started)
+    return found
 
 
 def revive(
