@@ -185,7 +185,7 @@ def _rows(
             person,
             sorted({m.role for m, _ in held.get(person.id, [])}),
             sorted({name for _, name in held.get(person.id, [])}),
-            any(m.is_paused for m, _ in held.get(person.id, [])),
+            any(m.rests for m, _ in held.get(person.id, [])),
             n,
             seen,
             until,
@@ -240,3 +240,30 @@ def audit_actions(session: Session, project_id: uuid.UUID | None = None) -> Sequ
     if project_id is not None:
         found = found.where(AuditEvent.project_id == project_id)
     return session.scalars(found).all()
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Since when an annotator rests in a project, who said so, and until when if they said so."""
+
+    is_own: bool
+    by: str
+    since: datetime | None
+    until: datetime | None
+
+
+def pause_of(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> Pause | None:
+    """None for someone who is not paused."""
+    row = session.execute(
+        select(Membership, Person.name)
+        .outerjoin(Person, Person.id == Membership.paused_by)
+        .where(
+            Membership.project_id == project_id,
+            Membership.person_id == person_id,
+            Membership.role == Role.ANNOTATOR,
+        )
+    ).one_or_none()
+    if row is None or not row.Membership.rests:
+        return None
+    held = row.Membership
+    return Pause(held.paused_by == person_id, row.name or "", held.paused_at, held.paused_until)

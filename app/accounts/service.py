@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -13,8 +14,9 @@ from app.accounts.languages import read_languages
 from app.accounts.links import make_invitation, make_owner_link, make_sign_in_link
 from app.accounts.passwords import check_password, hash_password
 from app.accounts.queries import find_person, other_admins
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.tables.accounts import LoginSession, Membership, Person, Role
+from app.tables.base import utc_now
 
 __all__ = [
     "change_person",
@@ -205,6 +207,25 @@ def resume(
     _set_paused(session, project_id, person, by, is_paused=False, reason=reason)
 
 
+def rest(session: Session, *, project_id: uuid.UUID, person: Person, until: date) -> None:
+    """Pause oneself until the beginning of a day, UTC. Raises Invalid, Conflict or NotFound."""
+    if not utc_now().date() < until <= utc_now().date() + timedelta(days=366):
+        raise Invalid("Choose a day after today, and within a year.", field="until")
+    held = _membership(session, project_id, person.id, Role.ANNOTATOR)
+    if held is not None and held.rests and held.paused_by != person.id:
+        raise Conflict("An admin has paused you here already. Ask them when it goes on.")
+    back = datetime.combine(until, time(), tzinfo=UTC)
+    _set_paused(session, project_id, person, person.id, is_paused=True, until=back)
+
+
+def come_back(session: Session, *, project_id: uuid.UUID, person: Person) -> None:
+    """End one's own pause. Raises Forbidden where an admin made it."""
+    held = _membership(session, project_id, person.id, Role.ANNOTATOR)
+    if held is not None and held.rests and held.paused_by != person.id:
+        raise Forbidden("An admin has paused you here. Ask them when it goes on.")
+    _set_paused(session, project_id, person, person.id, is_paused=False)
+
+
 def deactivate(session: Session, person: Person, *, by: Person) -> None:
     """Close the door for someone, at once and everywhere; their answers stay. Raises Conflict."""
     if person.id == by.id:
@@ -293,13 +314,19 @@ def _set_paused(
     by: uuid.UUID,
     *,
     is_paused: bool,
-    reason: str,
+    reason: str = "",
+    until: datetime | None = None,
 ) -> None:
     held = _membership(session, project_id, person.id, Role.ANNOTATOR)
     if held is None:
         raise NotFound("This person is not an annotator of this project.")
-    if held.is_paused != is_paused:
+    # An admin's pause takes the place of one's own, which one may end oneself.
+    if held.rests != is_paused or (
+        is_paused and (held.paused_by, held.paused_until) != (by, until)
+    ):
         held.is_paused = is_paused
+        held.paused_by, held.paused_at = (by, utc_now()) if is_paused else (None, None)
+        held.paused_until = until
         action = "annotator.paused" if is_paused else "annotator.resumed"
         detail = {"reason": reason} if reason else {}
         _record(session, action, project_id, person, by, **detail)

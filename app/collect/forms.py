@@ -1,6 +1,7 @@
 """What the compare page posts."""
 
 import uuid
+from datetime import date
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -101,6 +102,17 @@ class SkipForm(BaseModel):
     assignment_id: uuid.UUID
     reason: Annotated[uuid.UUID | None, BeforeValidator(_one_number)] = None
     other: str = ""
+
+
+class PauseForm(BaseModel):
+    until: str = ""
+
+    def day(self) -> date:
+        """Raises Invalid for what is no date."""
+        try:
+            return date.fromisoformat(self.until)
+        except ValueError as error:
+            raise Invalid("Choose the day on which you come back.", field="until") from error
 
 
 class LeaseForm(BaseModel):

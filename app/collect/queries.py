@@ -191,7 +191,8 @@ select
     exists (select from assignment where annotator_id = :annotator
         and project_id = :project and state = 'expired') as has_expired,
     exists (select from membership where person_id = :annotator
-        and project_id = :project and role = 'annotator' and is_paused) as is_paused,
+        and project_id = :project and role = 'annotator' and is_paused
+        and (paused_until is null or paused_until > clock_timestamp())) as is_paused,
     {COLUMNS}
 """  # noqa: S608
 )

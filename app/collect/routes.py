@@ -9,6 +9,8 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
+from app.accounts.queries import pause_of
+from app.accounts.service import come_back, rest
 from app.collect import service
 from app.collect.draws import mixture_of
 from app.collect.eligibility import in_words
@@ -17,6 +19,7 @@ from app.collect.forms import (
     DraftForm,
     LeaseForm,
     NewAnswerForm,
+    PauseForm,
     SkipForm,
     flag_name,
 )
@@ -166,6 +169,20 @@ def release(
     return redirect("/", "That pair went back to the queue. See you soon.")
 
 
+@router.post("/pauses")
+def pause_oneself(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[PauseForm, Form()]
+) -> Response:
+    rest(session, project_id=access.project.id, person=access.person, until=form.day())
+    return redirect("/", f"You rest from {access.project.name} until {form.until}.")
+
+
+@router.post("/resumptions")
+def resume_oneself(session: SessionDep, access: AnnotatorAccess) -> Response:
+    come_back(session, project_id=access.project.id, person=access.person)
+    return redirect(_url(access), "Welcome back.")
+
+
 @router.get("/last")
 def last(session: SessionDep, access: AnnotatorAccess) -> Response:
     found = last_comparison(session, access.project.id, access.person.id)
@@ -281,7 +298,12 @@ def _next(session: Session, access: Access) -> dict[str, Any]:
     found = service.next_assignment(session, access.project, access.person.id)
     context = {**_counts(session, access), "comparison": None, "said": {}, "back": ""}
     if isinstance(found, Nothing):
-        return {**context, "assignment": None, "why": found.why.value, **_said_of(found)}
+        return {
+            **context,
+            "assignment": None,
+            "why": found.why.value,
+            **_said_of(found, session, access),
+        }
     return {
         **context,
         **_sheet(session, access, found.pair_id, found.is_flipped),
@@ -306,10 +328,16 @@ def _left(access: Access, left: int) -> str:
     return f"about {-(-left // ROUND) * ROUND}"
 
 
-def _said_of(nothing: Nothing) -> dict[str, Any]:
+def _said_of(nothing: Nothing, session: Session, access: Access) -> dict[str, Any]:
     hindrance = nothing.hindrance
     opens = in_words(hindrance.opens_at) if hindrance and hindrance.opens_at else ""
-    return {"hindrance": hindrance, "opens": opens, **({"left": "0"} if hindrance else {})}
+    pause = pause_of(session, access.project.id, access.person.id) if access.is_paused else None
+    return {
+        "hindrance": hindrance,
+        "opens": opens,
+        "pause": pause,
+        **({"left": "0"} if hindrance else {}),
+    }
 
 
 def _counts(session: Session, access: Access) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def projects_of(session: Session, person: Person) -> list[Member]:
 
 def _member(person: Person, project: Project, held: list[Membership]) -> Member:
     given = frozenset(m.role for m in held)
-    is_paused = any(m.is_paused for m in held if m.role is Role.ANNOTATOR)
+    is_paused = any(m.rests for m in held if m.role is Role.ANNOTATOR)
     return Member(project, given, frozenset(Role) if person.is_owner else given, is_paused)
 
 

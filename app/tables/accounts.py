@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Text
 
-from app.tables.base import Base, CreatedAt, Id, text_enum
+from app.tables.base import Base, CreatedAt, Id, text_enum, utc_now
 
 
 def hash_token(token: str) -> bytes:
@@ -119,6 +119,11 @@ class Membership(Base):
     paused_at: Mapped[datetime | None]
     paused_until: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
+
+    @property
+    def rests(self) -> bool:
+        """Whether the pause holds now; one until a date ends by itself."""
+        return self.is_paused and (self.paused_until is None or self.paused_until > utc_now())
 
 
 class ApiToken(Base):

@@ -44,7 +44,7 @@ def find_access(slug: str, login: LoginDep, session: SessionDep) -> Access:
             Membership.project_id == project.id, Membership.person_id == login.person.id
         )
     ).all()
-    is_paused = any(m.is_paused for m in memberships if m.role is Role.ANNOTATOR)
+    is_paused = any(m.rests for m in memberships if m.role is Role.ANNOTATOR)
     roles = frozenset(m.role for m in memberships)
     if login.person.is_owner:
         roles = EVERY_ROLE

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 from sqlalchemy.orm import Session
 
+from app.accounts.queries import Pause, pause_of
 from app.errors import Invalid
 from app.projects.forms import NewProjectForm
 from app.projects.queries import Member, live_jobs, n_comparisons, n_done, projects_of
@@ -40,6 +41,7 @@ class Queue:
     is_paused: bool
     left: int
     done: int
+    pause: Pause | None = None
 
     @property
     def left_in_words(self) -> str:
@@ -77,6 +79,7 @@ def _queues(session: Session, person: Person, members: list[Member]) -> list[Que
             member.is_paused,
             n_left(session, member.project.id, person.id),
             n_done(session, member.project.id, person.id),
+            pause_of(session, member.project.id, person.id) if member.is_paused else None,
         )
         for member in members
         if Role.ANNOTATOR in member.given_roles
