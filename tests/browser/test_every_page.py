@@ -55,6 +55,7 @@ NOT_PAGES = {
     "/healthz",
     "/projects/{slug}",
     "/projects/{slug}/collect/last",
+    "/projects/{slug}/collect/pairs/{assignment_id}",
     "/projects/{slug}/reward/{run_id}/files/{name}",
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",

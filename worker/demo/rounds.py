@@ -50,6 +50,8 @@ class Demonstration:
     crowd: list[Annotator] = field(default_factory=lambda: panel(4))
     project_id: uuid.UUID = field(default_factory=uuid.uuid4)
     people: list[uuid.UUID] = field(default_factory=list)
+    # What the last policy measured wrote: the next round begins where this one ended.
+    measured: tuple[uuid.UUID, list[Sampled]] | None = None
 
     def set_up(self) -> None:
         """Make the project, its prompts and its people, and let the first policy learn to speak."""
@@ -151,14 +153,18 @@ class Demonstration:
                     raise TrainerError(f"Nothing new was answered. {error.message}") from error
 
     def _sample(self, policy: PolicyRun) -> list[Sampled]:
+        if self.measured is not None and self.measured[0] == policy.id:
+            return self.measured[1]
         settings = self.settings
-        return sample_held_out(
+        sampled = sample_held_out(
             runs.artefact_path(policy),
             settings.n_measured,
             settings.seed,
             settings.max_new_tokens,
             self.runtime,
         )
+        self.measured = (policy.id, sampled)
+        return sampled
 
     def _live_policy(self) -> PolicyRun:
         with session_scope() as session:

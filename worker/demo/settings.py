@@ -14,7 +14,7 @@ class DemoSettings:
     comparisons_per_round: int = 2400
     policy_steps: int = 24
     max_new_tokens: int = 40
-    n_measured: int = 344  # completions of held-out prompts, four for each of the 86
+    n_measured: int = 1032  # completions of held-out prompts, twelve for each of the 86
     seconds_at_most: float = 600.0  # for one stretch of training; never reached unless stuck
 
     @classmethod
