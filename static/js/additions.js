@@ -42,6 +42,12 @@ const isTyping = (target) => target.matches?.('textarea, select, [contenteditabl
 
 const marks = () => [...document.querySelectorAll("#spans select")];
 
+// The browser takes the focus out of a closed panel only when it paints; the next key may be faster.
+function close() {
+  document.getElementById("spans").hidePopover();
+  document.getElementById("asked")?.focus({ preventScroll: true });
+}
+
 function mark(event) {
   const all = marks();
   const here = all.indexOf(event.target);
@@ -51,7 +57,7 @@ function mark(event) {
     if (next && event.shiftKey) next.value = event.target.value;
     next?.focus();
   } else if (/^[0-6]$/.test(event.key)) event.target.selectedIndex = Number(event.key);
-  else if (event.key === "Enter") document.getElementById("spans").hidePopover();
+  else if (event.key === "Enter") close();
   else return false;
   return true;
 }
@@ -59,7 +65,7 @@ function mark(event) {
 document.addEventListener("keydown", (event) => {
   const panel = document.getElementById("spans");
   if (!panel || event.ctrlKey || event.metaKey || event.altKey) return;
-  const isInside = panel.contains(event.target);
+  const isInside = panel.matches(":popover-open") && panel.contains(event.target);
   const opens = event.key === "m" && !event.repeat && !isTyping(event.target)
     && !document.querySelector('[popover]:popover-open, .flag[data-key="m"]');
   if (opens) { panel.showPopover(); marks()[0]?.focus(); }
@@ -67,7 +73,7 @@ document.addEventListener("keydown", (event) => {
   if (isDone) event.preventDefault();
   // Nothing that is typed in the panel is a key of the page.
   if (isDone || isInside) event.stopPropagation();
-  if (isInside && event.key === "Enter" && event.target.matches("input")) { event.preventDefault(); panel.hidePopover(); }
+  if (isInside && event.key === "Enter" && event.target.matches("input")) { event.preventDefault(); close(); }
 }, true);
 
 // In the capturing phase, before the page's own keys: Enter in a rewrite is a new line.

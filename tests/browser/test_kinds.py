@@ -89,8 +89,12 @@ def test_sentences_are_marked_by_keyboard(session: Session, visit: Visit) -> Non
     page.keyboard.press("1")
     page.keyboard.press("Shift+J")
     assert is_accessible(page)
-    page.keyboard.press("Enter")
-    page.keyboard.press("2")
+    # In one task, as a fast typist does it: browsers take the focus out of a panel that closed
+    # only when they paint, and what is typed until then must go to the page.
+    page.evaluate(
+        """["Enter", "2"].forEach((key) => document.activeElement.dispatchEvent(
+            new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })))"""
+    )
     page.keyboard.press("Enter")
     page.get_by_text("You have answered everything").wait_for()
     span = session.scalars(select(Span)).one()
