@@ -150,9 +150,9 @@ def test_a_paused_annotator_is_told_so_and_goes_on_when_resumed(
     join(session, project, admin, Role.ADMIN)
     join(session, project, bob, Role.ANNOTATOR)
     browsing.sign_in(admin).post(f"/projects/garden/people/{bob.id}/pause")
-    assert "An admin paused you here" in browsing.sign_in(bob).get("/").text
+    assert "alice paused you here" in browsing.sign_in(bob).get("/").text
     browsing.sign_in(admin).post(f"/projects/garden/people/{bob.id}/resume")
-    assert "An admin paused you here" not in browsing.sign_in(bob).get("/").text
+    assert "paused you here" not in browsing.sign_in(bob).get("/").text
 
 
 def test_a_session_that_its_owner_ends_is_out_at_once(browsing: Browsing, session: Session) -> None:
