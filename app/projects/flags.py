@@ -16,7 +16,7 @@ from app.projects.queries import flags_of, is_answered
 from app.tables.projects import Flag, FlagKind, FlagScope, Polarity, Project
 
 # Letters that the compare page itself listens to.
-RESERVED_KEYS = frozenset("scughebdy")
+RESERVED_KEYS = frozenset("scughebdyz")
 
 # A flag may wait for the answer to one of these: what is known before it is asked.
 KNOWN_BEFORE = {

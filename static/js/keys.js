@@ -46,7 +46,7 @@ const deeds = {
   b() { form()?.querySelector('[name="is_both_bad"]')?.click(); },
   s() { if (pair()?.dataset.assignment) panel("skip"); },
   z() { document.querySelector('[data-deed="z"]')?.click(); },
-  r() { document.querySelector('[data-deed="r"]')?.click(); },
+  ","() { document.querySelector('[data-deed=","]')?.click(); },
   g() { panel("guidelines"); },
   h() { panel("keys"); },
   "?"() { panel("keys"); },

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
 from app.collect.pairing import canonical
 from app.tables.accounts import Person
-from app.tables.collect import Assignment, Comparison, FlagAnswer
+from app.tables.collect import Assignment, AssignmentState, Comparison, FlagAnswer
 from app.tables.projects import FlagKind, FlagScope, Project
 from tests.browser.conftest import (
     NARROW,
@@ -166,6 +166,24 @@ def test_a_skip_with_a_reason_brings_the_next_pair(visit: Visit, session: Sessio
     skipped = session.scalars(select(Assignment).where(Assignment.state == "skipped")).one()
     assert skipped.skip_reason == "I have seen this before"
     assert console_is_clean(page)
+
+
+def test_a_pair_is_given_back_by_a_key_that_no_flag_can_take(
+    visit: Visit, session: Session
+) -> None:
+    project, (alice,) = make_world(session, "alice")
+    make_flag(session, project, "Rude", shortcut="r")
+    page = visit(alice, COLLECT)
+    mine = on_page(session, alice)
+    page.keyboard.press("r")
+    expect(page).to_have_url(re.compile("/collect$"))
+    # All that ends a pair stands in one line.
+    last = [page.locator(".last-row button").nth(i).bounding_box() for i in (-1, -2, -3)]
+    assert len({round(box["y"] + box["height"] / 2, -1) for box in last if box}) == 1
+    page.keyboard.press(",")
+    expect(page.get_by_text("went back to the queue")).to_be_visible()
+    session.refresh(mine)
+    assert mine.state is AssignmentState.EXPIRED
 
 
 def test_u_goes_back_and_a_changed_answer_keeps_the_one_before(
