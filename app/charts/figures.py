@@ -212,7 +212,9 @@ def _bar_scale(
 ) -> Scale:
     found = [v for bar in bars for v in (bar.value, bar.low, bar.high) if v is not None]
     values = [0.0, *(v for v in found if math.isfinite(v)), *(one.value for one in guides)]
-    return make_scale(values, *ends, n_ticks=n_ticks, low=axis.low, high=axis.high)
+    return make_scale(
+        values, *ends, n_ticks=n_ticks, low=axis.low, high=axis.high, is_whole=axis.is_whole
+    )
 
 
 def _bar(scale: Scale, bar: Bar, y: float, left: float) -> Markup:
@@ -230,7 +232,7 @@ def _bar(scale: Scale, bar: Bar, y: float, left: float) -> Markup:
 
 
 def _value(bar: Bar) -> str:
-    return " ".join(one for one in (format_number(bar.value), bar.note) if one)
+    return " ".join(one for one in (format_number(bar.value, bar.decimals), bar.note) if one)
 
 
 def _level(scale: Scale, one: Guide, bottom: float) -> Markup:

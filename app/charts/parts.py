@@ -46,6 +46,7 @@ class Bar:
     low: float | None = None
     high: float | None = None
     note: str = ""
+    decimals: int = 3
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def bar_table(title: str, names: str, axis: Axis, bars: Sequence[Bar]) -> Markup
     rows = [
         [
             bar.name,
-            format_number(bar.value),
+            format_number(bar.value, bar.decimals),
             *([format_number(bar.low), format_number(bar.high)] if has_limits else []),
             bar.note,
         ]

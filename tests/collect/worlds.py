@@ -1,19 +1,21 @@
 """Small projects with people and pairs."""
 
 import uuid
+from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
 from app.collect.invariants import broken_rules
-from app.collect.service import Nothing, next_assignment
+from app.collect.service import Nothing, next_assignment, record_comparison
 from app.tables.accounts import Person, Role
-from app.tables.collect import Assignment, Pair
+from app.tables.collect import Assignment, Comparison, Pair
 from app.tables.projects import Flag, FlagKind, FlagScope, Polarity, Project
 from tests.support import join, make_person, make_project
 
 __all__ = [
+    "answer",
     "broken_rules",
     "expire",
     "lease",
@@ -86,6 +88,23 @@ def lease(session: Session, project: Project, annotator_id: uuid.UUID) -> Assign
     assert not isinstance(assignment, Nothing), assignment
     session.commit()
     return assignment
+
+
+def answer(
+    session: Session, project: Project, person: Person, rating: int = 3, **values: Any
+) -> Comparison:
+    """The person's answer to their next pair, committed; `rating` in the frame of A and B."""
+    held = lease(session, project, person.id)
+    said = record_comparison(
+        session,
+        assignment_id=held.id,
+        annotator_id=person.id,
+        rating=rating,
+        idempotency_key=str(held.id),
+        **{"seconds": 5.0, **values},
+    )
+    session.commit()
+    return said
 
 
 def expire(session: Session, assignment_id: uuid.UUID) -> None:
