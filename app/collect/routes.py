@@ -1,4 +1,4 @@
-"""The compare page and the annotator's own history."""
+"""The compare page, and the page of an answer that one has given."""
 
 import secrets
 import uuid
@@ -29,7 +29,6 @@ from app.collect.service import Nothing
 from app.collect.sheets import (
     comparison_of,
     earlier_versions,
-    history,
     last_comparison,
     n_since,
     sheet_of,
@@ -50,7 +49,6 @@ from app.web.templating import is_htmx, render
 router = APIRouter(prefix="/projects/{slug}/collect", include_in_schema=False)
 
 TEMPLATE = "collect/compare.html"
-ANSWERS_A_PAGE = 50
 ROUND = 10
 # Without a script nobody counts active seconds; what is longer than this was not all reading.
 UNCOUNTED_SECONDS = 120.0
@@ -245,29 +243,6 @@ def change(
     )
     url = f"{_url(access)}/history" if form.back == "history" else _url(access)
     return redirect(url, "Your answer was changed; the one before is kept beside it.")
-
-
-@router.get("/history")
-def own_history(
-    request: Request, session: SessionDep, access: AnnotatorAccess, q: str = "", page: int = 1
-) -> Response:
-    words, page = q.strip()[:200].replace("\x00", ""), max(1, min(page, 100_000))
-    rows = history(
-        session,
-        access.project.id,
-        access.person.id,
-        words=words,
-        limit=ANSWERS_A_PAGE + 1,
-        offset=(page - 1) * ANSWERS_A_PAGE,
-    )
-    context = {
-        "access": access,
-        "rows": [(c, prompt, shown(c.rating, c.is_flipped)) for c, prompt in rows[:ANSWERS_A_PAGE]],
-        "has_more": len(rows) > ANSWERS_A_PAGE,
-        "words": words,
-        "page": page,
-    }
-    return render(request, "collect/history.html", context)
 
 
 def _url(access: Access) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, bindparam, func, or_, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.collect.rerender import render_pair_anew
@@ -103,46 +103,6 @@ def texts_of(
         .where(Pair.id == pair_id)
     ).one()
     return (row.messages, row.b, row.a) if is_flipped else (row.messages, row.a, row.b)
-
-
-def history(
-    session: Session,
-    project_id: uuid.UUID,
-    annotator_id: uuid.UUID,
-    *,
-    words: str = "",
-    limit: int = 50,
-    offset: int = 0,
-) -> Sequence[Row[Comparison, str]]:
-    """The annotator's own answers, newest first, each with the end of its prompt.
-
-    `words` are looked for in the conversation, both completions and the comment.
-    """
-    a, b = aliased(Completion), aliased(Completion)
-    last_turn = Prompt.messages[-1]["content"].astext
-    found = (
-        select(Comparison, func.left(last_turn, 160))
-        .join(Pair, Pair.id == Comparison.pair_id)
-        .join(Prompt, Prompt.id == Pair.prompt_id)
-        .where(Comparison.annotator_id == annotator_id, Comparison.project_id == project_id)
-        .order_by(Comparison.created_at.desc(), Comparison.id)
-        .limit(limit)
-        .offset(offset)
-    )
-    if words:
-        found = (
-            found.join(a, a.id == Pair.completion_a_id)
-            .join(b, b.id == Pair.completion_b_id)
-            .where(
-                or_(
-                    *(
-                        column.icontains(words, autoescape=True)
-                        for column in (last_turn, a.text, b.text, Comparison.comment)
-                    )
-                )
-            )
-        )
-    return session.execute(found).all()
 
 
 def n_since(

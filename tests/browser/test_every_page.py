@@ -29,7 +29,7 @@ from tests.support import join, log_in, make_person, make_project
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EMPTY = (
-    *("/", "/account", "/people", "/audit", "/projects/new"),
+    *("/", "/history", "/account", "/people", "/audit", "/projects/new"),
     *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
     *("skip-reasons", "skipped"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),

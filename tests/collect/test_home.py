@@ -75,7 +75,7 @@ def test_the_start_page_leads_to_ones_own_answers_and_agreement(
 ) -> None:
     project, (alice,) = make_world(session, "alice")
     browsing.sign_in(alice)
-    assert "What you answer is counted here" in browsing.get("/").text
+    assert "What you answer in a week is counted here" in browsing.get("/").text
     answer(session, project, alice, seconds=40)
     page = browsing.get("/").text
     assert "/projects/garden/collect/history" in page

@@ -1,0 +1,1 @@
+"""One's own answers: found by words, rating, flag, date and project."""
