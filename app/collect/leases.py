@@ -24,6 +24,7 @@ from app.collect.queries import (
     take_room,
 )
 from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.projects.held import hold_skipped
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Draw, Pair
 from app.tables.projects import Project
@@ -206,6 +207,9 @@ def skip(
     assignment.skip_reason = reason
     end(assignment, AssignmentState.SKIPPED)
     session.flush()
+    project = session.get_one(Project, assignment.project_id)
+    if project.skips_to_admin is not None:
+        hold_skipped(session, project, assignment.pair_id)
     return assignment
 
 

@@ -12,9 +12,10 @@ from app.accounts.audit import record_event
 from app.collect.leases import end, give_again, own_assignment, skip
 from app.collect.queries import one_at_a_time, take_back, take_room
 from app.errors import Conflict, Invalid, NotFound
+from app.projects.held import hold_skipped
 from app.projects.skipping import find_reason
 from app.tables.base import utc_now
-from app.tables.collect import Assignment, AssignmentState, Pair
+from app.tables.collect import Assignment, AssignmentState, Expiry, Pair
 from app.tables.projects import Project
 
 TAKE_BACK = timedelta(minutes=1)
@@ -87,6 +88,7 @@ def unskip(
     _put_aside(session, skipped)
     skipped.skip_reason, skipped.skip_reason_id = "", None
     give_again(session, skipped)
+    hold_skipped(session, session.get_one(Project, project_id), skipped.pair_id)
     return skipped
 
 
@@ -110,12 +112,12 @@ def _put_aside(session: Session, skipped: Assignment) -> None:
     session.flush()
 
 
-# Open pairs that wait for answers, and that nobody is left for, or enough people have skipped.
+# Pairs that wait for answers, and that nobody is left for, or enough people have skipped.
 _STUCK = """
 select a.pair_id, count(*) as n, max(a.ended_at) as last_at
 from assignment a join pair p on p.id = a.pair_id
 where a.project_id = :project and a.state = 'skipped' and not a.is_retest
-    and p.is_open and p.n_taken < p.overlap
+    and (p.is_open or p.expiry = 'skipped') and p.n_taken < p.overlap
 group by a.pair_id
 having (cast(:enough as int) is not null and count(*) >= cast(:enough as int)) or not exists (
     select from membership m join person pe on pe.id = m.person_id
@@ -184,6 +186,8 @@ def close_pair(session: Session, project: Project, pair_id: uuid.UUID, *, by: uu
     """Take a pair out of the queue; its answers stay."""
     pair = _pair(session, project, pair_id)
     pair.is_open = False
+    if pair.expiry is Expiry.SKIPPED:
+        pair.expiry = None
     session.flush()
     _record(session, "pair.closed", project, pair_id, by)
 
@@ -198,7 +202,7 @@ def put_back(session: Session, project: Project, pair_id: uuid.UUID, *, by: uuid
     ).all()
     for assignment in skipped:
         assignment.state = AssignmentState.EXPIRED
-    session.flush()
+    hold_skipped(session, project, pair_id)
     _record(session, "pair.put_back", project, pair_id, by)
     return len(skipped)
 

@@ -17,6 +17,9 @@ WHOLE = (
     *("overlap", "lease_minutes", "comparisons_per_round", "pairs_per_round"),
     *("policy_steps", "max_new_tokens", "seed"),
 )
+# Empty is a value too: never, always, or everyone.
+MAYBE = ("undo_hours", "skips_to_admin", "break_after_minutes")
+SWITCHES = ("is_loop_automatic", "is_confidence_asked", "is_reading_required")
 KINDS = ("is_ranking_on", "is_rating_on", "is_demonstration_on", "is_rewrite_on", "is_span_on")
 TEXTS = ("name", "question", "low_end", "high_end", "base_model")
 
@@ -37,6 +40,9 @@ class SettingsForm(BaseModel):
     overlap: Line = ""
     lease_minutes: Line = ""
     undo_hours: Line = ""
+    skips_to_admin: Line = ""
+    break_after_minutes: Line = ""
+    is_reading_required: bool = False
     is_confidence_asked: bool = False
     is_ranking_on: bool = False
     is_rating_on: bool = False
@@ -56,15 +62,15 @@ class SettingsForm(BaseModel):
     def of(cls, project: Project) -> "SettingsForm":
         values = {name: getattr(project, name) for name in cls.model_fields}
         numbers = (*WHOLE, "kl_coef")
-        values["undo_hours"] = "" if project.undo_hours is None else str(project.undo_hours)
+        for name in MAYBE:
+            values[name] = "" if values[name] is None else str(values[name])
         return cls(**{k: f"{v:.15g}" if k in numbers else v for k, v in values.items()})
 
     def read(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The columns' values, and a sentence for each field that is wrong."""
         values: dict[str, Any] = {
             "objective": self.objective,
-            "is_confidence_asked": self.is_confidence_asked,
-            **{name: getattr(self, name) for name in ("is_loop_automatic", *KINDS)},
+            **{name: getattr(self, name) for name in (*SWITCHES, *KINDS)},
             **{name: " ".join(getattr(self, name).split()) for name in TEXTS},
         }
         errors: dict[str, str] = {}
@@ -74,10 +80,12 @@ class SettingsForm(BaseModel):
                 values[name] = kind(getattr(self, name).strip())
             except (ValueError, OverflowError):
                 errors[name] = "Write a number." if kind is float else "Write a whole number."
-        try:
-            values["undo_hours"] = int(self.undo_hours) if self.undo_hours.strip() else None
-        except ValueError:
-            errors["undo_hours"] = "Write a whole number, or leave it empty."
+        for name in MAYBE:
+            given = getattr(self, name).strip()
+            try:
+                values[name] = int(given) if given else None
+            except ValueError:
+                errors[name] = "Write a whole number, or leave it empty."
         return values, {**errors, **problems(values)}
 
 

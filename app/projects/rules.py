@@ -39,6 +39,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "overlap": (1, 20),
     "lease_minutes": (1, 240),
     "undo_hours": (0, 8760),
+    "skips_to_admin": (1, 1000),
+    "break_after_minutes": (5, 480),
     "comparisons_per_round": (2, 1_000_000),
     "pairs_per_round": (1, 1_000_000),
     "policy_steps": (1, 1_000_000),

@@ -13,6 +13,7 @@ from app.accounts.service import grant_role
 from app.errors import Conflict, Invalid
 from app.markdown import render_markdown
 from app.projects.flags import RESERVED_KEYS, add_flag, archive_flag, change_flag, move_flag
+from app.projects.held import hold_skipped
 from app.projects.naming import RESERVED_SLUGS, first_free, slugify
 from app.projects.presets import add_preset
 from app.projects.queries import current_guidelines
@@ -101,6 +102,8 @@ def change_project(
     for column, value in changed.items():
         setattr(project, column, value)
     session.flush()
+    if "skips_to_admin" in changed:
+        hold_skipped(session, project)
     if changed:
         record_event(
             session,

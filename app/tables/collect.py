@@ -35,10 +35,11 @@ class Draw(StrEnum):
 
 
 class Expiry(StrEnum):
-    """What the rule of freshness did to a pair; null where it did nothing."""
+    """What a rule of the queue did to a pair; null where none did anything."""
 
     SUPERSEDED = "superseded"  # closed: a completion comes from a policy that is no longer kept
     REOPENED = "reopened"  # an admin opened it again, and the rule lets it be
+    SKIPPED = "skipped"  # closed: as many skipped it as the project asks for; an admin decides
 
 
 class Prompt(Base):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.collect.service import Nothing, next_assignment
+from app.collect.service import Nothing, Why, next_assignment, release
 from app.collect.skips import (
     close_pair,
     last_skip,
@@ -18,10 +18,11 @@ from app.collect.skips import (
     unskip,
 )
 from app.errors import Conflict, Invalid, NotFound
+from app.projects.service import change_project
 from app.projects.skipping import add_reason, reasons_of, set_reason_archived
 from app.tables.accounts import Role
 from app.tables.base import utc_now
-from app.tables.collect import Assignment, AssignmentState
+from app.tables.collect import Assignment, AssignmentState, Pair
 from app.tables.projects import Project
 from tests.collect.worlds import broken_rules, lease, make_world
 from tests.support import Browsing, join, make_person, make_project
@@ -100,6 +101,42 @@ def test_what_all_skip_or_enough_skip_goes_to_the_admin(session: Session) -> Non
     assert n_stuck(session, project) == 0
     assert lease(session, project, bob.id).pair_id == second.pair_id
     assert broken_rules(session) == []
+
+
+def test_a_pair_that_enough_people_skipped_is_offered_to_nobody_else(session: Session) -> None:
+    project, (alice, bob, carol) = make_world(session, "alice", "bob", "carol", n_pairs=1)
+    project.skips_to_admin = 2
+    for person in (alice, bob):
+        mine = lease(session, project, person.id)
+        skip_for(session, mine.id, person.id, project_id=project.id, reason_id=None, words="no")
+        session.commit()
+    assert next_assignment(session, project, carol.id) == Nothing(Why.DONE)
+    (stuck,) = stuck_pairs(session, project)
+    unskip(session, mine.id, bob.id, project_id=project.id)
+    release(session, mine.id, bob.id)
+    assert stuck_pairs(session, project) == []
+    carols = lease(session, project, carol.id)
+    assert carols.pair_id == stuck.pair_id
+    skip_for(session, carols.id, carol.id, project_id=project.id, reason_id=None, words="no")
+    assert not session.get_one(Pair, stuck.pair_id).is_open
+    put_back(session, project, stuck.pair_id, by=alice.id)
+    assert session.get_one(Pair, stuck.pair_id).is_open
+    assert broken_rules(session) == []
+
+
+def test_another_number_in_the_settings_holds_for_what_was_skipped_before(
+    session: Session,
+) -> None:
+    project, (alice, bob) = make_world(session, "alice", "bob", n_pairs=2)
+    skip_all(session, project, alice.id)
+    change_project(session, project, by=alice.id, skips_to_admin=1)
+    assert next_assignment(session, project, bob.id) == Nothing(Why.DONE)
+    closed, _ = stuck_pairs(session, project)
+    close_pair(session, project, closed.pair_id, by=alice.id)
+    change_project(session, project, by=alice.id, skips_to_admin=None)
+    assert lease(session, project, bob.id).pair_id != closed.pair_id
+    skip_all(session, project, bob.id)
+    assert not session.get_one(Pair, closed.pair_id).is_open
 
 
 def test_reasons_are_unique_and_an_archived_one_is_not_offered(session: Session) -> None:
