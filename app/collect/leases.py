@@ -45,6 +45,7 @@ class Why(StrEnum):
     PAUSED = "paused"  # the annotator or the project rests
     EMPTY = "empty"  # nothing has been imported yet
     NOT_ELIGIBLE = "not_eligible"  # a language or a qualification is missing
+    UNREAD = "unread"  # the guidelines are to be read first
     LIMIT_REACHED = "limit_reached"  # this is all that the project takes from one person, for now
 
 
@@ -67,8 +68,29 @@ def next_assignment(
     A reload and a second tab get the same one. Then an own lease that ran out unanswered, where
     there still is room; then a pair that others began; then a fresh one from the mixture.
     """
+    return next_and_standing(session, project, annotator_id, rng)[0]
+
+
+def next_and_standing(
+    session: Session,
+    project: Project,
+    annotator_id: uuid.UUID,
+    rng: random.Random | None = None,
+) -> tuple[Assignment | Nothing, Standing]:
+    """What `next_assignment` gives, and how the annotator stood before it."""
     one_at_a_time(session, annotator_id)
     mine = standing(session, project, annotator_id)
+    return _next(session, project, annotator_id, mine, rng=rng), mine
+
+
+def _next(
+    session: Session,
+    project: Project,
+    annotator_id: uuid.UUID,
+    mine: Standing,
+    *,
+    rng: random.Random | None,
+) -> Assignment | Nothing:
     if refused := _refused(project, mine):
         return refused
     if mine.live is not None:
@@ -89,10 +111,16 @@ def _refused(project: Project, mine: Standing) -> Nothing | None:
     """Why this person gets nothing whatever is free. A pair that is open may be finished."""
     if mine.is_paused or project.is_archived:
         return Nothing(Why.PAUSED)
+    if must_read(project, mine) and mine.live is None:
+        return Nothing(Why.UNREAD)
     if mine.hindrance is None or (mine.hindrance.is_limit and mine.live is not None):
         return None
     why = Why.LIMIT_REACHED if mine.hindrance.is_limit else Why.NOT_ELIGIBLE
     return Nothing(why, mine.hindrance)
+
+
+def must_read(project: Project, mine: Standing) -> bool:
+    return project.is_reading_required and mine.unread is not None
 
 
 def _hand_out(

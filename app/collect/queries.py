@@ -12,6 +12,7 @@ from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session, aliased
 
 from app.collect.eligibility import COLUMNS, Hindrance, asked_of, hindrance
+from app.projects.reading import UNREAD
 from app.projects.remaining import BEGUN, FRESH, NOT_MINE
 from app.tables.collect import Assignment, AssignmentState, Draw, Pair
 from app.tables.projects import Project
@@ -193,6 +194,7 @@ select
     exists (select from membership where person_id = :annotator
         and project_id = :project and role = 'annotator' and is_paused
         and (paused_until is null or paused_until > clock_timestamp())) as is_paused,
+    {UNREAD},
     {COLUMNS}
 """  # noqa: S608
 )
@@ -206,6 +208,8 @@ class Standing:
     has_expired: bool
     is_paused: bool
     hindrance: Hindrance | None
+    # The number of the current guidelines, where this person has not confirmed to have read them.
+    unread: int | None
 
 
 def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Standing:
@@ -220,7 +224,7 @@ def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Sta
         day_full_at=row.day_full_at,
         full_at=row.full_at,
     )
-    return Standing(live, row.has_expired, row.is_paused, hindered)
+    return Standing(live, row.has_expired, row.is_paused, hindered, row.unread)
 
 
 def claim(

@@ -36,6 +36,7 @@ from app.collect.sheets import (
 from app.collect.skips import last_skip, skip_for, unskip
 from app.projects.flags import page_keys
 from app.projects.queries import current_guidelines, flags_of
+from app.projects.reading import reading_of
 from app.projects.remaining import MANY, n_left
 from app.projects.skipping import reasons_of
 from app.tables.base import utc_now
@@ -59,7 +60,8 @@ def compare(request: Request, session: SessionDep, access: AnnotatorAccess) -> R
     context = _next(session, access)
     context["skipped"] = last_skip(session, access.project.id, access.person.id)
     context["reasons"] = reasons_of(session, access.project.id)
-    context["guidelines"] = current_guidelines(session, access.project.id)
+    context["reading"] = reading_of(session, access.project.id, access.person.id)
+    context["guidelines"] = context["reading"].current
     return render(request, TEMPLATE, context)
 
 
@@ -270,8 +272,11 @@ def _next_page(
 
 
 def _next(session: Session, access: Access) -> dict[str, Any]:
-    found = service.next_assignment(session, access.project, access.person.id)
-    context = {**_counts(session, access), "comparison": None, "said": {}, "back": ""}
+    found, mine = service.next_and_standing(session, access.project, access.person.id)
+    context = {
+        **_counts(session, access),
+        **{"comparison": None, "said": {}, "back": "", "unread": mine.unread},
+    }
     if isinstance(found, Nothing):
         return {
             **context,

@@ -7,9 +7,10 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.projects.queries import current_guidelines, flags_of, projects_of
+from app.projects.reading import confirm_reading
 from app.tables.accounts import Role
 from app.tables.projects import Flag, FlagKind, FlagScope, Objective, Polarity, Project
-from app.web.access import MemberAccess
+from app.web.access import AnnotatorAccess, MemberAccess
 from app.web.dependencies import SessionDep
 from app.web.login import LoginDep
 
@@ -47,6 +48,10 @@ class GuidelinesOut(BaseModel):
     markdown: str
     change_note: str
     created_at: datetime
+
+
+class ReadingBody(BaseModel):
+    version: int
 
 
 class ProjectDetail(ProjectOut):
@@ -102,3 +107,9 @@ def show_project(session: SessionDep, access: MemberAccess) -> ProjectDetail:
             "guidelines": guidelines,
         }
     )
+
+
+@router.post("/{slug}/guidelines/readings", status_code=204)
+def confirm(session: SessionDep, access: AnnotatorAccess, body: ReadingBody) -> None:
+    """Confirm to have read the current guidelines; a project may hand out nothing before."""
+    confirm_reading(session, access.project, access.person.id, body.version)

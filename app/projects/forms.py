@@ -98,6 +98,12 @@ class GuidelinesForm(BaseModel):
     action: Literal["save", "preview"] = "save"
 
 
+class ReadingForm(BaseModel):
+    """`number` is the version that was on the page."""
+
+    number: int
+
+
 class FlagForm(BaseModel):
     """A flag, as typed; `condition` is another flag's id, or empty."""
 

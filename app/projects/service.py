@@ -17,6 +17,7 @@ from app.projects.held import hold_skipped
 from app.projects.naming import RESERVED_SLUGS, first_free, slugify
 from app.projects.presets import add_preset
 from app.projects.queries import current_guidelines
+from app.projects.reading import note_reading
 from app.projects.rules import WORDINGS, problems
 from app.projects.skipping import add_default_reasons
 from app.tables.accounts import Person, Role
@@ -184,6 +185,8 @@ def add_guideline_version(
     )
     session.add(version)
     session.flush()
+    if created_by is not None:
+        note_reading(session, version, created_by)
     record_event(
         session,
         "guidelines.changed",

@@ -30,8 +30,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EMPTY = (
     *("/", "/history", "/account", "/people", "/audit", "/projects/new"),
-    *("people", "audit", "settings", "guidelines", "guidelines/edit", "flags", "flags/new"),
-    *("skip-reasons", "skipped"),
+    *(
+        "people",
+        "audit",
+        "settings",
+        "guidelines",
+        "guidelines/since",
+        "guidelines/edit",
+        "flags",
+        "flags/new",
+    ),
+    *("skip-reasons", "skipped", "guidelines/since"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
     *(
         "queue",

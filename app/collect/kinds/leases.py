@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.collect.leases import CHANCE, LONGEST_REASON, Nothing, Why, check_text
+from app.collect.leases import CHANCE, LONGEST_REASON, Nothing, Why, check_text, must_read
 from app.collect.queries import one_at_a_time, standing
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.remaining import MANY
@@ -140,6 +140,8 @@ def next_prompt(
         live.lease_until = _lease_end(project)
         session.flush()
         return live
+    if must_read(project, mine):
+        return Nothing(Why.UNREAD)
     if mine.hindrance is not None:
         is_limit = mine.hindrance.is_limit
         return Nothing(Why.LIMIT_REACHED if is_limit else Why.NOT_ELIGIBLE, mine.hindrance)

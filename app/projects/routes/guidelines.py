@@ -1,6 +1,6 @@
 """The guidelines: read by every member, written by staff, never edited but followed."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, DomainError, Invalid, NotFound
 from app.markdown import render_markdown
 from app.projects.difference import differences
-from app.projects.forms import GuidelinesForm
+from app.projects.forms import GuidelinesForm, ReadingForm
 from app.projects.queries import current_guidelines, guideline_versions
+from app.projects.reading import confirm_reading, readers, reading_of
 from app.projects.service import add_guideline_version, check_guidelines
-from app.web.access import Access, MemberAccess, StaffAccess
+from app.web.access import Access, AnnotatorAccess, MemberAccess, StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.redirects import redirect
 from app.web.templating import render
@@ -20,13 +21,22 @@ router = APIRouter(prefix="/projects/{slug}/guidelines")
 
 
 def _read_page(
-    request: Request, session: Session, access: Access, number: int | None, view: str = "text"
+    request: Request,
+    session: Session,
+    access: Access,
+    number: int | None = None,
+    *,
+    view: Literal["text", "changes", "since"] = "text",
 ) -> Response:
+    """One version, or the current one: its text, or what changed since the version before or
+    since the one that this person read last."""
+    reading = reading_of(session, access.project.id, access.person.id)
     versions = guideline_versions(session, access.project.id)
     shown = next((row for row in versions if number in (None, row[0].number)), None)
     if number is not None and shown is None:
         raise NotFound("The guidelines have no such version.")
     before = next((row[0] for row in versions if shown and row[0].number < shown[0].number), None)
+    older = (reading.read if reading.is_due else None) if view == "since" else before
     context = {
         "access": access,
         "versions": versions,
@@ -34,8 +44,11 @@ def _read_page(
         "author": shown[1] if shown else None,
         "before": before,
         "is_current": shown is None or shown[0] is versions[0][0],
-        "pieces": differences(before.markdown, shown[0].markdown)
-        if view == "changes" and before and shown
+        "view": view,
+        "reading": reading,
+        "readers": readers(session, shown[0]) if shown and access.is_staff else [],
+        "pieces": differences(older.markdown, shown[0].markdown)
+        if view != "text" and older and shown
         else None,
     }
     return render(request, "projects/guidelines.html", context)
@@ -68,7 +81,23 @@ def _edit_page(
 
 @router.get("")
 def guidelines(request: Request, session: SessionDep, access: MemberAccess) -> Response:
-    return _read_page(request, session, access, None)
+    return _read_page(request, session, access)
+
+
+@router.get("/since")
+def since_last_read(request: Request, session: SessionDep, access: MemberAccess) -> Response:
+    return _read_page(request, session, access, view="since")
+
+
+@router.post("/readings")
+def confirm(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[ReadingForm, Form()]
+) -> Response:
+    confirm_reading(session, access.project, access.person.id, form.number)
+    return redirect(
+        f"/projects/{access.project.slug}/collect",
+        notice=f"Noted: you have read version {form.number}.",
+    )
 
 
 @router.get("/edit")
@@ -117,4 +146,4 @@ def one_version(
 
 @router.get("/{number}/changes")
 def changes(request: Request, session: SessionDep, access: MemberAccess, number: int) -> Response:
-    return _read_page(request, session, access, number, "changes")
+    return _read_page(request, session, access, number, view="changes")
