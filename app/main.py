@@ -16,6 +16,7 @@ from app.collect import routes as collect_pages
 from app.collect.history import routes as history_pages
 from app.collect.home import routes as home_pages
 from app.collect.kinds import routes as kinds_pages
+from app.collect.messages import routes as messages_pages
 from app.collect.queue import routes as queue_pages
 from app.collect.skipped import routes as skipped_pages
 from app.datasets import api as datasets_api
@@ -83,8 +84,8 @@ def include_routers(app: FastAPI) -> None:
     """Every slice's pages and JSON; only the JSON is described for scripts."""
     for pages in (
         accounts_pages, home_pages, history_pages, projects_pages, collect_pages, kinds_pages,
-        queue_pages, skipped_pages, datasets_pages, loop_pages, reward_pages, policy_pages,
-        agree_pages,
+        messages_pages, queue_pages, skipped_pages, datasets_pages, loop_pages, reward_pages,
+        policy_pages, agree_pages,
     ):  # fmt: skip
         app.include_router(pages.router, include_in_schema=False)
     for api in (

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.routing import BaseRoute
 
 from app.accounts.links import make_invitation
+from app.collect.messages.service import send
 from app.collect.service import Nothing, next_assignment, record_comparison
 from app.datasets.service import freeze, run_import
 from app.main import create_app
@@ -29,7 +30,7 @@ from tests.support import join, log_in, make_person, make_project
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EMPTY = (
-    *("/", "/history", "/account", "/people", "/audit", "/projects/new"),
+    *("/", "/history", "/messages", "/account", "/people", "/audit", "/projects/new"),
     *(
         "people",
         "audit",
@@ -40,7 +41,7 @@ EMPTY = (
         "flags",
         "flags/new",
     ),
-    *("skip-reasons", "skipped", "guidelines/since"),
+    *("skip-reasons", "skipped", "guidelines/since", "messages/new"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
     *(
         "queue",
@@ -157,10 +158,14 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         add_metrics(session, run)
     write_artefact(policy, {"evaluation_samples.jsonl": sample_lines({0: HOSTILE, 40: "b " * 90})})
     prompt_id = session.scalars(select(Prompt.id)).first()
+    amy = make_person(session, "amy")
+    join(session, project, amy, Role.ANNOTATOR)
+    send(session, project, sender=owner, is_staff=True, to=[amy.id], body=HOSTILE)
     pair_id = session.scalars(select(Comparison.pair_id)).first()
     session.commit()
     return [
         *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
+        *(f"messages/{amy.id}", f"messages/new?to={amy.id}"),
         *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}"),
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),

@@ -1,0 +1,1 @@
+"""Messages between the people who run a project and those who answer in it."""
