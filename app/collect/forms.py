@@ -13,14 +13,6 @@ from app.tables.work import Control
 
 FLAG = "flag."
 
-REASONS = (
-    "I do not know enough about this to judge",
-    "I have seen this before",
-    "I would rather not read this",
-    "The text is broken or in a language I do not read",
-)
-OTHER = "other"
-
 
 def canonical_rating(rating: int, is_flipped: bool) -> int:
     """A rating in the order shown, turned into the frame of A and B. Raises Invalid."""

@@ -56,8 +56,14 @@ UNCOUNTED_SECONDS = 120.0
 
 
 @router.get("")
-def compare(request: Request, session: SessionDep, access: AnnotatorAccess) -> Response:
+def compare(
+    request: Request, session: SessionDep, access: AnnotatorAccess, waits: bool = False
+) -> Response:
+    """The pair on this person's page. A page that `waits` gets nothing while nothing is free."""
     context = _next(session, access)
+    if waits and is_htmx(request):
+        is_busy = context["why"] == service.Why.BUSY
+        return Response(status_code=204) if is_busy else _pair(request, context)
     context["skipped"] = last_skip(session, access.project.id, access.person.id)
     context["reasons"] = reasons_of(session, access.project.id)
     context["reading"] = reading_of(session, access.project.id, access.person.id)
@@ -267,7 +273,10 @@ def _next_page(
     """The next pair in the same response; without a script, a way to it."""
     if not is_htmx(request):
         return redirect(_url(access))
-    context = {**_next(session, access), "skipped": skipped}
+    return _pair(request, {**_next(session, access), "skipped": skipped})
+
+
+def _pair(request: Request, context: dict[str, Any]) -> Response:
     return render(request, TEMPLATE, context, block="pair")
 
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from app.accounts.audit import record_event
 from app.collect.leases import end, give_again, own_assignment, skip
 from app.collect.queries import one_at_a_time, take_back, take_room
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, NotFound
 from app.projects.held import hold_skipped
-from app.projects.skipping import find_reason
+from app.projects.skipping import in_words
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Expiry, Pair
 from app.tables.projects import Project
@@ -35,15 +35,9 @@ def skip_for(
 
     Raises Invalid where words are missing, and what `leases.skip` raises.
     """
-    words = " ".join(words.split())
-    if reason_id is None:
-        return skip(session, assignment_id, annotator_id, words, project_id=project_id)
-    reason = find_reason(session, project_id, reason_id)
-    if reason.is_words_needed and not words:
-        raise Invalid(f"“{reason.label}” needs a few words: say what it was.", field="other")
-    said = f"{reason.label}: {words}" if words else reason.label
+    said = in_words(session, project_id, reason_id, words)
     assignment = skip(session, assignment_id, annotator_id, said, project_id=project_id)
-    assignment.skip_reason_id = assignment.skip_reason_id or reason.id
+    assignment.skip_reason_id = assignment.skip_reason_id or reason_id
     session.flush()
     return assignment
 

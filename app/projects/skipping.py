@@ -115,6 +115,22 @@ def find_reason(session: Session, project_id: uuid.UUID, reason_id: uuid.UUID) -
     return reason
 
 
+def in_words(
+    session: Session, project_id: uuid.UUID, reason_id: uuid.UUID | None, words: str
+) -> str:
+    """What a skip says: a reason of the list with words beside it, or words alone.
+
+    Raises NotFound, and Invalid where the reason says nothing without words.
+    """
+    words = " ".join(words.split())
+    if reason_id is None:
+        return words
+    reason = find_reason(session, project_id, reason_id)
+    if reason.is_words_needed and not words:
+        raise Invalid(f"“{reason.label}” needs a few words: say what it was.", field="other")
+    return f"{reason.label}: {words}" if words else reason.label
+
+
 def _checked(
     session: Session, project: Project, label: str, *, but: SkipReason | None = None
 ) -> str:

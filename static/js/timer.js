@@ -5,6 +5,9 @@
 const IDLE_MS = 120_000;
 const TICK_MS = 250;
 
+// Active time on this page, whatever pair it went to; a draft that comes back adds nothing to it.
+export const sitting = { ms: 0 };
+
 let activeMs = 0;
 let byControl = {};
 let control = "";
@@ -30,6 +33,7 @@ function tick() {
   if (isActive(now)) {
     const spent = Math.min(now - lastTick, 4 * TICK_MS);
     activeMs += spent;
+    sitting.ms += spent;
     if (control) byControl[control] = (byControl[control] ?? 0) + spent;
   }
   lastTick = now;

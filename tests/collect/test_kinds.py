@@ -19,6 +19,7 @@ from app.collect.leases import Nothing, Why
 from app.collect.service import next_assignment
 from app.datasets.service import export_lines, freeze
 from app.errors import Conflict, Forbidden, Invalid
+from app.projects.skipping import add_reason, reasons_of
 from app.tables.accounts import Person, Role
 from app.tables.collect import AssignmentState, Comparison, Completion, Pair
 from app.tables.kinds import (
@@ -294,6 +295,24 @@ def test_each_page_works_without_a_script_and_names_no_author(
     skipped = browsing.post(f"{URL}/{kind}/skips", {**lease, "other": "Odd"})
     assert skipped.status_code == 303
     assert "You have done everything here" in browsing.get(f"{URL}/{kind}").text
+
+
+def test_a_prompt_is_skipped_for_a_reason_of_the_projects_own_list(
+    session: Session, browsing: Browsing
+) -> None:
+    project, (alice,) = world(session, "alice", n=1)
+    add_reason(session, project, "No recipe", is_words_needed=True, by=alice.id)
+    session.commit()
+    url = f"{URL}/demonstrate"
+    page = browsing.sign_in(alice).get(url).text
+    assert "No recipe" in page
+    reason = next(one for one in reasons_of(session, project.id) if one.label == "No recipe")
+    held = session.scalars(select(PromptAssignment)).one()
+    form = {"assignment_id": str(held.id), "reason": str(reason.id)}
+    assert browsing.post(f"{url}/skips", form).status_code == 422
+    assert browsing.post(f"{url}/skips", {**form, "other": "It is a poem"}).status_code == 303
+    session.refresh(held)
+    assert (held.state, held.skip_reason) == (AssignmentState.SKIPPED, "No recipe: It is a poem")
 
 
 def test_the_files_load_as_json_lines_for_staff_alone(session: Session, browsing: Browsing) -> None:

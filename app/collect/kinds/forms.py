@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.collect.forms import REASONS
 from app.errors import Invalid
 
 CHOICE = "choice."
@@ -40,13 +39,11 @@ class PromptForm(BaseModel):
 
 
 class PromptSkipForm(BaseModel):
-    assignment_id: uuid.UUID
-    reason: str = ""
-    other: str = ""
+    """`reason` is the id of one of the project's reasons, or empty for words alone."""
 
-    def words(self) -> str:
-        chosen = self.reason if self.reason in REASONS else ""
-        return ": ".join(part for part in (chosen, self.other.strip()) if part)
+    assignment_id: uuid.UUID
+    reason: Annotated[uuid.UUID | None, BeforeValidator(_one_number)] = None
+    other: str = ""
 
 
 class PromptLeaseForm(BaseModel):

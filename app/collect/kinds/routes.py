@@ -9,13 +9,13 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
-from app.collect.forms import REASONS
 from app.collect.kinds import leases, queries, service
 from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
 from app.collect.leases import Nothing
 from app.db import session_scope
 from app.projects.queries import current_guidelines
 from app.projects.remaining import MANY
+from app.projects.skipping import in_words, reasons_of
 from app.tables.base import utc_now
 from app.tables.kinds import PromptAssignment, PromptKind
 from app.web.access import Access, AnnotatorAccess, StaffAccess
@@ -72,7 +72,7 @@ def _context(session: Session, access: Access, kind: PromptKind) -> dict[str, An
         "kind": kind.value,
         "left": f"more than {MANY}" if left > MANY else str(left),
         "letters": service.LETTERS,
-        "reasons": REASONS,
+        "reasons": reasons_of(session, access.project.id),
         "guidelines": current_guidelines(session, access.project.id),
     }
 
@@ -109,7 +109,9 @@ def skip(
     kind: PromptKind,
     form: Annotated[PromptSkipForm, Form()],
 ) -> Response:
-    leases.skip(session, _own(session, access, kind, form.assignment_id), form.words())
+    assignment = _own(session, access, kind, form.assignment_id)
+    said = in_words(session, access.project.id, form.reason, form.other)
+    leases.skip(session, assignment, said)
     return redirect(_url(access, kind), "Skipped. Someone else will see that one.")
 
 
