@@ -18,6 +18,7 @@ from app.collect.home import routes as home_pages
 from app.collect.kinds import routes as kinds_pages
 from app.collect.messages import routes as messages_pages
 from app.collect.queue import routes as queue_pages
+from app.collect.routes import answering
 from app.collect.skipped import routes as skipped_pages
 from app.datasets import api as datasets_api
 from app.datasets import routes as datasets_pages
@@ -65,6 +66,8 @@ def create_app() -> FastAPI:
     if hosts := get_settings().trusted_hosts:
         names = [name.strip() for name in hosts.split(",")]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names)
+    # First, for it is asked for most; it looks after login, CSRF and permission itself.
+    app.router.routes.append(answering.route)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.api_route("/healthz", methods=["GET", "HEAD"], include_in_schema=False)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.markdown import RENDERER
 from app.tables.accounts import LoginSession, Membership, Person, Role, hash_token
 from app.tables.base import utc_now
 from app.tables.projects import (
@@ -34,13 +35,13 @@ WORDS = (
 _PROMPTS = """
 insert into prompt (project_id, messages, html, renderer, content_hash)
 select :project, jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Question ' || n)),
-    jsonb_build_array('<p>Question ' || n || '. ' || :words || '</p>'), 1, int4send(n)
+    jsonb_build_array('<p>Question ' || n || '. ' || :words || '</p>'), :renderer, int4send(n)
 from generate_series(1, :n_prompts) n
 """
 _COMPLETIONS = """
 insert into completion (project_id, prompt_id, text, html, renderer, content_hash)
 select :project, p.id, 'Answer ' || n, '<p>Answer ' || n || '</p>' || repeat(:words, 1 + n % 3),
-    1, int4send(n)
+    :renderer, int4send(n)
 from prompt p cross join generate_series(1, 5) n where p.project_id = :project
 """
 _PAIRS = """
@@ -99,7 +100,12 @@ def make_project(session: Session, n_pairs: int) -> Project:
             )
         )
     session.flush()
-    values = {"project": project.id, "words": WORDS, "n_prompts": n_pairs // A_PROMPT}
+    values = {
+        "project": project.id,
+        "words": WORDS,
+        "renderer": RENDERER,
+        "n_prompts": n_pairs // A_PROMPT,
+    }
     for statement in (_PROMPTS, _COMPLETIONS, _PAIRS):
         session.execute(text(statement), {**values, "overlap": OVERLAP, "gold": GOLD})
     session.commit()

@@ -6,35 +6,53 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
 
-from app.collect.controls import TimeIn, add_times
+from app.collect import controls, flagging
+from app.collect.controls import TimeIn
 from app.collect.flagging import (
     Answers,
     FlagIn,
-    add_flags,
     check_flags,
     read_flags,
     with_archived,
     write_flags,
 )
-from app.collect.leases import check_text, end, own_assignment
+from app.collect.leases import check_text, held_lease
 from app.collect.pairing import is_rating
-from app.collect.queries import one_at_a_time, take_room
+from app.collect.queries import Lease, take_room
+from app.collect.standing import one_at_a_time
+from app.db import Statement
 from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.projects.asking import Asking, asking_of
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Comparison, ComparisonRevision
-from app.tables.projects import GuidelineVersion, Project
+from app.tables.projects import Project
 
 LONGEST_COMMENT = 10_000
 LONGEST_SECONDS = 86_400
 
-_GUIDELINES = (
-    select(GuidelineVersion.id)
-    .where(GuidelineVersion.project_id == bindparam("project"))
-    .order_by(GuidelineVersion.number.desc())
-    .limit(1)
+# All that an answer writes. Foreign keys are looked at when the statement ends.
+_WRITE = Statement(
+    f"""
+with ended as (
+    update assignment set state = 'done', ended_at = clock_timestamp() where id = :assignment
+),
+flagged as ({flagging.ADD}),
+timed as ({controls.ADD})
+insert into comparison (
+    id, project_id, assignment_id, pair_id, annotator_id, guideline_version_id, rating,
+    is_about_equal, is_both_bad, confidence, comment, seconds, is_flipped, is_retest, is_surplus,
+    idempotency_key
+)
+values (
+    :comparison, :project, :assignment, :pair, :annotator, :guidelines, :rating,
+    :is_about_equal, :is_both_bad, :confidence, :comment, :seconds, :is_flipped, :is_retest,
+    :is_surplus, :idempotency_key
+)
+"""  # noqa: S608
 )
 
 
@@ -64,40 +82,82 @@ def record_comparison(
     Forbidden, Conflict (another answer was given before; the pair was skipped) or Invalid.
     """
     one_at_a_time(session, annotator_id)
-    assignment = own_assignment(
-        session, assignment_id, annotator_id, project_id=project_id, lock=True
+    held = held_lease(session, assignment_id, annotator_id, project_id=project_id)
+    answer = Answer(
+        rating, seconds, idempotency_key, flags, times,
+        comment, is_about_equal, is_both_bad, confidence,
+    )  # fmt: skip
+    recorded = record_answer(session, held, asking_of(session, held.project_id), answer)
+    known = session.identity_map.get(identity_key(Assignment, held.id))
+    if known is not None:
+        session.refresh(known)
+    return session.get_one(Comparison, recorded.id)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an annotator says about a pair, canonical; see `record_comparison`."""
+
+    rating: int
+    seconds: float
+    idempotency_key: str
+    flags: Sequence[FlagIn] = ()
+    times: Sequence[TimeIn] = ()
+    comment: str = ""
+    is_about_equal: bool = False
+    is_both_bad: bool = False
+    confidence: int | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    id: uuid.UUID
+    is_surplus: bool
+
+
+def record_answer(session: Session, held: Lease, asking: Asking, answer: Answer) -> Recorded:
+    """`record_comparison` for callers that hold the assignment and know what is asked."""
+    _check_answer(
+        answer.rating, answer.comment, answer.confidence, answer.idempotency_key, answer.seconds
     )
-    _check_answer(rating, comment, confidence, idempotency_key, seconds)
-    answers = check_flags(session, assignment.project_id, flags)
-    said = _Said(rating, is_about_equal, is_both_bad, confidence, comment.strip(), answers)
-    if assignment.state is AssignmentState.DONE:
-        return _same_again(session, assignment, said)
-    if assignment.state is AssignmentState.SKIPPED:
+    said = _Said(
+        answer.rating,
+        answer.is_about_equal,
+        answer.is_both_bad,
+        answer.confidence,
+        answer.comment.strip(),
+        check_flags(asking.every_flag, answer.flags),
+    )
+    if held.state == AssignmentState.DONE:
+        return _same_again(session, held, said)
+    if held.state == AssignmentState.SKIPPED:
         raise Conflict("You skipped this pair, so it went to others. Reload the page for the next.")
-    is_late = assignment.state is AssignmentState.EXPIRED and not assignment.is_retest
-    comparison = Comparison(
-        project_id=assignment.project_id,
-        assignment_id=assignment.id,
-        pair_id=assignment.pair_id,
-        annotator_id=annotator_id,
-        guideline_version_id=_guidelines_now(session, assignment.project_id),
-        rating=rating,
-        is_about_equal=is_about_equal,
-        is_both_bad=is_both_bad,
-        confidence=confidence,
-        comment=said.comment,
-        seconds=seconds,
-        is_flipped=assignment.is_flipped,
-        is_retest=assignment.is_retest,
-        is_surplus=is_late and not take_room(session, assignment.pair_id),
-        idempotency_key=idempotency_key,
+    is_late = held.state == AssignmentState.EXPIRED and not held.is_retest
+    recorded = Recorded(uuid.uuid4(), is_late and not take_room(session, held.pair_id))
+    _WRITE.run(
+        session,
+        {
+            "comparison": recorded.id,
+            "is_surplus": recorded.is_surplus,
+            "assignment": held.id,
+            "project": held.project_id,
+            "pair": held.pair_id,
+            "annotator": held.annotator_id,
+            "is_flipped": held.is_flipped,
+            "is_retest": held.is_retest,
+            "guidelines": asking.guidelines_id,
+            "rating": said.rating,
+            "is_about_equal": said.is_about_equal,
+            "is_both_bad": said.is_both_bad,
+            "confidence": said.confidence,
+            "comment": said.comment,
+            "seconds": answer.seconds,
+            "idempotency_key": answer.idempotency_key,
+            **flagging.values_of(said.answers),
+            **controls.values_of(answer.times),
+        },
     )
-    session.add(comparison)
-    end(assignment, AssignmentState.DONE)
-    session.flush()
-    add_flags(session, comparison.id, comparison.pair_id, answers)
-    add_times(session, comparison.id, comparison.project_id, times)
-    return comparison
+    return recorded
 
 
 @dataclass(frozen=True)
@@ -123,16 +183,16 @@ def _said(session: Session, comparison: Comparison) -> _Said:
     )
 
 
-def _same_again(session: Session, assignment: Assignment, said: _Said) -> Comparison:
+def _same_again(session: Session, held: Lease, said: _Said) -> Recorded:
     comparison = session.scalars(
-        select(Comparison).where(Comparison.assignment_id == assignment.id)
+        select(Comparison).where(Comparison.assignment_id == held.id)
     ).one()
     if _said(session, comparison) != said:
         raise Conflict(
             "You have answered this pair before, and differently; that answer is kept. "
             "Change it in your history, or reload the page for the next pair."
         )
-    return comparison
+    return Recorded(comparison.id, comparison.is_surplus)
 
 
 def own_comparison(
@@ -185,12 +245,8 @@ def change_comparison(
         session, comparison_id, annotator_id, project_id=project_id, lock=True
     )
     old = _said(session, comparison)
-    answers = with_archived(
-        session,
-        comparison.project_id,
-        new=check_flags(session, comparison.project_id, flags),
-        old=old.answers,
-    )
+    known = asking_of(session, comparison.project_id).every_flag
+    answers = with_archived(known, new=check_flags(known, flags), old=old.answers)
     new = _Said(rating, is_about_equal, is_both_bad, confidence, comment.strip(), answers)
     if new == old:
         return comparison
@@ -238,16 +294,12 @@ def why_unchangeable(project: Project, comparison: Comparison) -> str:
     )
 
 
-def active_seconds(claimed: float, assignment: Assignment) -> float:
+def active_seconds(claimed: float, assignment: Assignment | Lease) -> float:
     """Active seconds as a page counted them, held between nothing and the time it was open."""
     if not math.isfinite(claimed):
         raise Invalid("The seconds must be a number.", field="seconds")
     open_for = (utc_now() - assignment.created_at).total_seconds()
     return max(0.0, min(claimed, open_for))
-
-
-def _guidelines_now(session: Session, project_id: uuid.UUID) -> uuid.UUID | None:
-    return session.scalar(_GUIDELINES, {"project": project_id})
 
 
 def _check_answer(

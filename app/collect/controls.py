@@ -1,4 +1,4 @@
-"""Active time by control: what the page sends, what is believed, and one statement to keep it.
+"""Active time by control: what the page sends, what is believed, and how it is kept.
 
 The page counts in small ticks and gives each to one control: the one under the pointer, or the
 one that the keyboard used last. A tick is given once, so the parts sum to at most the whole.
@@ -8,9 +8,7 @@ import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from typing import Any
 
 from app.collect.flagging import SideName
 from app.errors import Invalid
@@ -20,19 +18,18 @@ MOST_CONTROLS = 200
 # Each part is sent in hundredths; so is the whole.
 ROUNDING = 0.01
 
-# A flag that has left the project since its page was opened loses its time, not the answer.
-_ADD = text(
-    """
+# Part of the statement that writes an answer. A flag that has left the project since its page was
+# opened loses its time, not the answer.
+ADD = """
 insert into control_time (comparison_id, control, side, flag_id, seconds)
 select :comparison, t.control, t.side, t.flag_id, t.seconds
 from unnest(
-    cast(:controls as text[]), cast(:sides as text[]), cast(:flags as uuid[]),
-    cast(:seconds as double precision[])
+    cast(:times_controls as text[]), cast(:times_sides as text[]), cast(:times_flags as uuid[]),
+    cast(:times_seconds as double precision[])
 ) as t (control, side, flag_id, seconds)
 where t.flag_id is null
     or exists (select from flag f where f.id = t.flag_id and f.project_id = :project)
 """
-)
 
 
 @dataclass(frozen=True)
@@ -68,20 +65,11 @@ def check_times(
     return [TimeIn(t.control, t.side, t.flag_id, t.seconds * share) for t in times if t.seconds]
 
 
-def add_times(
-    session: Session, comparison_id: uuid.UUID, project_id: uuid.UUID, times: Sequence[TimeIn]
-) -> None:
-    """Keep the checked times of a new answer, in one statement."""
-    if not times:
-        return
-    session.execute(
-        _ADD,
-        {
-            "comparison": comparison_id,
-            "project": project_id,
-            "controls": [one.control.value for one in times],
-            "sides": [one.side for one in times],
-            "flags": [one.flag_id for one in times],
-            "seconds": [one.seconds for one in times],
-        },
-    )
+def values_of(times: Sequence[TimeIn]) -> dict[str, list[Any]]:
+    """The checked times as the values of `ADD`."""
+    return {
+        "times_controls": [one.control.value for one in times],
+        "times_sides": [one.side for one in times],
+        "times_flags": [one.flag_id for one in times],
+        "times_seconds": [one.seconds for one in times],
+    }

@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from app.collect.leases import own_assignment
+from app.collect.queries import Lease
 from app.errors import Conflict, Invalid
 from app.tables.base import utc_now
-from app.tables.collect import Assignment
 from app.tables.work import Draft
 
 LONGEST_DRAFT = 200_000
@@ -79,7 +79,7 @@ def save_draft(
     return Standing(row.version, row.content, row.version == version and row.content == fields)
 
 
-def draft_of(session: Session, assignment: Assignment) -> tuple[int, dict[str, Any]] | None:
+def draft_of(session: Session, assignment: Lease) -> tuple[int, dict[str, Any]] | None:
     """Version and fields of what was answered so far on an open pair; None where nothing was."""
     if utc_now() - assignment.created_at < JUST_NOW:
         return None

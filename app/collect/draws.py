@@ -10,13 +10,13 @@ probabilities mean.
 import random
 import uuid
 
-from sqlalchemy import TextClause, select, text
 from sqlalchemy.orm import Session
 
 from app.collect.pairing import Drawn, Mixture, draw_fresh, draw_special
-from app.collect.queries import claim
+from app.collect.queries import LEASE, Lease, claim, lease_in
+from app.db import Statement
 from app.projects.remaining import BEGUN, FRESH, NOT_MINE
-from app.tables.collect import Assignment, Draw
+from app.tables.collect import Draw
 from app.tables.projects import Project
 
 # How many rows after the random point a special part looks at, and as many from the start again.
@@ -45,8 +45,8 @@ select
     gen_random_uuid(), :project, picked.id, :annotator, 'leased', 0, :draw, :probability, {flip},
     {is_retest}, clock_timestamp() + make_interval(mins => :minutes)
 from {picked} picked
-returning assignment.*
-"""
+returning assignment_columns
+""".replace("assignment_columns", LEASE.format(table="assignment"))
 _COIN = (
     "get_byte(sha256(int8send(:seed) || uuid_send(:annotator) || uuid_send(picked.id)), 0) % 2 = 1"
 )
@@ -58,7 +58,7 @@ def _circle(table: str, key: str, condition: str) -> str:
     return f"({half.format('>=')} limit :look) union all ({half.format('<')} limit :look)"
 
 
-_GOLD = text(
+_GOLD = Statement(
     f"""
 with around as materialized (
     {_circle("pair", "id", "x.project_id = :project and x.is_gold and x.is_open")}
@@ -69,7 +69,7 @@ found as (
 {_LEASE.format(flip=_COIN, is_retest="false", picked="found")}"""  # noqa: S608
 )
 
-_RETEST = text(
+_RETEST = Statement(
     f"""
 with around as materialized (
     {_circle("assignment", "pair_id", "x.annotator_id = :annotator")}
@@ -90,7 +90,7 @@ found as (
 {_LEASE.format(flip="picked.is_flipped", is_retest="true", picked="found")}"""  # noqa: S608
 )
 
-_AUDIT = text(
+_AUDIT = Statement(
     f"""
 with around as materialized (
     {
@@ -116,7 +116,7 @@ taken as (
 
 def draw_next(
     session: Session, project: Project, annotator_id: uuid.UUID, rng: random.Random
-) -> Assignment | None:
+) -> Lease | None:
     """Lease the annotator what the mixture draws; None where nothing is free for them."""
     mixture = mixture_of(project)
     special = draw_special(rng.random(), mixture)
@@ -150,7 +150,7 @@ def mixture_of(project: Project) -> Mixture:
     )
 
 
-_STATEMENTS: dict[str, TextClause] = {
+_STATEMENTS: dict[str, Statement] = {
     Draw.GOLD: _GOLD,
     Draw.RETEST: _RETEST,
     Draw.AUDIT: _AUDIT,
@@ -163,25 +163,20 @@ def _special(
     annotator_id: uuid.UUID,
     drawn: Drawn,
     rng: random.Random,
-) -> Assignment | None:
-    given: Assignment | None = session.scalar(
-        select(Assignment)
-        .from_statement(_STATEMENTS[drawn.name])
-        .execution_options(populate_existing=True),
-        {
-            "project": project.id,
-            "annotator": annotator_id,
-            "draw": drawn.name,
-            "probability": drawn.probability,
-            "point": _point(rng),
-            "seed": project.seed,
-            "minutes": project.lease_minutes,
-            "days": project.retest_days,
-            "look": LOOK_OWN if drawn.name == Draw.RETEST else LOOK,
-            "look_begun": LOOK,
-        },
-    )
-    return given
+) -> Lease | None:
+    values = {
+        "project": project.id,
+        "annotator": annotator_id,
+        "draw": drawn.name,
+        "probability": drawn.probability,
+        "point": _point(rng),
+        "seed": project.seed,
+        "minutes": project.lease_minutes,
+        "days": project.retest_days,
+        "look": LOOK_OWN if drawn.name == Draw.RETEST else LOOK,
+        "look_begun": LOOK,
+    }
+    return lease_in(_STATEMENTS[drawn.name].first(session, values))
 
 
 def _point(rng: random.Random) -> uuid.UUID:

@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid
@@ -35,12 +35,34 @@ class FlagIn:
 Answers = dict[tuple[uuid.UUID, SideName | None], int | None]
 
 
-def check_flags(session: Session, project_id: uuid.UUID, given: Sequence[FlagIn]) -> Answers:
-    """The answers by flag and side. Raises Invalid, in words, with the flag's label.
+# Part of the statement that writes an answer.
+ADD = """
+insert into flag_answer (comparison_id, flag_id, completion_id, value)
+select :comparison, g.flag_id,
+    case g.side when 'A' then p.completion_a_id when 'B' then p.completion_b_id end, g.value
+from unnest(
+    cast(:flags_ids as uuid[]), cast(:flags_sides as text[]), cast(:flags_values as int[])
+) as g (flag_id, side, value), pair p
+where p.id = :pair
+"""
+_ADD = text(ADD)
 
-    A flag that was archived while its page lay open is still accepted.
+
+def values_of(answers: Answers) -> dict[str, list[Any]]:
+    """The checked answers as the values of `ADD`."""
+    return {
+        "flags_ids": [flag_id for flag_id, _ in answers],
+        "flags_sides": [side for _, side in answers],
+        "flags_values": list(answers.values()),
+    }
+
+
+def check_flags(flags: Mapping[uuid.UUID, Flag], given: Sequence[FlagIn]) -> Answers:
+    """The answers by flag and side; `flags` are all of the project's, archived ones too.
+
+    A flag that was archived while its page lay open is still accepted. Raises Invalid, in words,
+    with the flag's label.
     """
-    flags = {flag.id: flag for flag in session.scalars(_flags_of(project_id))}
     answers: Answers = {}
     for one in given:
         flag = flags.get(one.flag_id)
@@ -52,10 +74,6 @@ def check_flags(session: Session, project_id: uuid.UUID, given: Sequence[FlagIn]
     for flag in flags.values():
         _check_asked(flag, flags, answers)
     return answers
-
-
-def _flags_of(project_id: uuid.UUID) -> Select[Flag]:
-    return select(Flag).where(Flag.project_id == project_id).order_by(Flag.position)
 
 
 def _check_value(flag: Flag, one: FlagIn) -> None:
@@ -95,12 +113,11 @@ def _is_asked(
     return answers.get((condition.id, about)) == 1 and _is_asked(condition, about, flags, answers)
 
 
-def with_archived(session: Session, project_id: uuid.UUID, new: Answers, old: Answers) -> Answers:
+def with_archived(flags: Mapping[uuid.UUID, Flag], new: Answers, old: Answers) -> Answers:
     """The new answers, and the old ones to flags that are archived: no page asks those again.
 
     An archived flag that waits for another one keeps its answer only while that one is still yes.
     """
-    flags = {flag.id: flag for flag in session.scalars(_flags_of(project_id))}
     kept = {key: value for key, value in old.items() if flags[key[0]].is_archived}
     merged = {**kept, **new}
     return {
@@ -115,26 +132,9 @@ def write_flags(
 ) -> None:
     """Make `answers` all that this comparison says about flags."""
     session.execute(delete(FlagAnswer).where(FlagAnswer.comparison_id == comparison_id))
-    add_flags(session, comparison_id, pair_id, answers)
-
-
-def add_flags(
-    session: Session, comparison_id: uuid.UUID, pair_id: uuid.UUID, answers: Answers
-) -> None:
-    if not answers:
-        return
-    pair = session.get_one(Pair, pair_id)
-    completions = {"A": pair.completion_a_id, "B": pair.completion_b_id, None: None}
-    session.add_all(
-        FlagAnswer(
-            comparison_id=comparison_id,
-            flag_id=flag_id,
-            completion_id=completions[side],
-            value=value,
-        )
-        for (flag_id, side), value in answers.items()
-    )
-    session.flush()
+    if answers:
+        where = {"comparison": comparison_id, "pair": pair_id}
+        session.execute(_ADD, {**where, **values_of(answers)})
 
 
 def read_flags(session: Session, comparison_id: uuid.UUID, pair_id: uuid.UUID) -> Answers:

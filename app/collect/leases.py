@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
@@ -13,16 +14,18 @@ from app.collect.draws import draw_next
 from app.collect.eligibility import Hindrance
 from app.collect.pairing import is_flipped
 from app.collect.queries import (
-    Standing,
+    LEASE,
+    Lease,
     has_pairs,
-    one_at_a_time,
+    lease_in,
     others_hold_some,
     revive,
-    standing,
     sweep_expired,
     take_back,
     take_room,
 )
+from app.collect.standing import Standing, one_at_a_time, standing
+from app.db import Statement
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.held import hold_skipped
 from app.tables.base import utc_now
@@ -68,16 +71,19 @@ def next_assignment(
     A reload and a second tab get the same one. Then an own lease that ran out unanswered, where
     there still is room; then a pair that others began; then a fresh one from the mixture.
     """
-    return next_and_standing(session, project, annotator_id, rng)[0]
+    found, _ = lease_and_standing(session, project, annotator_id, rng)
+    if isinstance(found, Nothing):
+        return found
+    return session.get_one(Assignment, found.id, populate_existing=True)
 
 
-def next_and_standing(
+def lease_and_standing(
     session: Session,
     project: Project,
     annotator_id: uuid.UUID,
     rng: random.Random | None = None,
-) -> tuple[Assignment | Nothing, Standing]:
-    """What `next_assignment` gives, and how the annotator stood before it."""
+) -> tuple[Lease | Nothing, Standing]:
+    """What `next_assignment` gives, without the object, and how the annotator stood before it."""
     one_at_a_time(session, annotator_id)
     mine = standing(session, project, annotator_id)
     return _next(session, project, annotator_id, mine, rng=rng), mine
@@ -90,12 +96,11 @@ def _next(
     mine: Standing,
     *,
     rng: random.Random | None,
-) -> Assignment | Nothing:
+) -> Lease | Nothing:
     if refused := _refused(project, mine):
         return refused
-    if mine.live is not None:
-        _extend(session, mine.live, project.lease_minutes)
-        return mine.live
+    if mine.has_live and (live := _renew(session, project, annotator_id)):
+        return live
     found = _hand_out(session, project, annotator_id, rng or CHANCE, mine.has_expired)
     if found is None and sweep_expired(session):
         found = _hand_out(session, project, annotator_id, rng or CHANCE, False)
@@ -107,13 +112,28 @@ def _next(
     return Nothing(Why.BUSY if is_busy else Why.DONE)
 
 
+_RENEW = Statement(
+    f"""
+update assignment a set lease_until = clock_timestamp() + make_interval(mins => :minutes)
+where a.annotator_id = :annotator and a.project_id = :project and a.state = 'leased' and a.slot = 0
+returning {LEASE.format(table="a")}
+"""  # noqa: S608
+)
+
+
+def _renew(session: Session, project: Project, annotator_id: uuid.UUID) -> Lease | None:
+    """The pair on the page, if a sweep has not just ended it."""
+    who = {"project": project.id, "annotator": annotator_id}
+    return lease_in(_RENEW.first(session, {**who, "minutes": project.lease_minutes}))
+
+
 def _refused(project: Project, mine: Standing) -> Nothing | None:
     """Why this person gets nothing whatever is free. A pair that is open may be finished."""
     if mine.is_paused or project.is_archived:
         return Nothing(Why.PAUSED)
-    if must_read(project, mine) and mine.live is None:
+    if must_read(project, mine) and not mine.has_live:
         return Nothing(Why.UNREAD)
-    if mine.hindrance is None or (mine.hindrance.is_limit and mine.live is not None):
+    if mine.hindrance is None or (mine.hindrance.is_limit and mine.has_live):
         return None
     why = Why.LIMIT_REACHED if mine.hindrance.is_limit else Why.NOT_ELIGIBLE
     return Nothing(why, mine.hindrance)
@@ -129,7 +149,7 @@ def _hand_out(
     annotator_id: uuid.UUID,
     rng: random.Random,
     has_expired: bool,
-) -> Assignment | None:
+) -> Lease | None:
     who = {"project_id": project.id, "annotator_id": annotator_id}
     if has_expired and (old := revive(session, **who, minutes=project.lease_minutes)):
         return old
@@ -202,11 +222,35 @@ def own_assignment(
     someone else.
     """
     assignment = session.scalar(_FOUND_AND_LOCKED if lock else _FOUND, {"id": assignment_id})
-    if assignment is None or project_id not in (None, assignment.project_id):
+    return _own(assignment, annotator_id, project_id)
+
+
+_HELD = Statement(
+    f"select {LEASE.format(table='assignment')} from assignment where id = :id for update"  # noqa: S608
+)
+
+
+def held_lease(
+    session: Session,
+    assignment_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    *,
+    project_id: uuid.UUID | None,
+) -> Lease:
+    """`own_assignment`, locked, for the answer to a pair."""
+    held = lease_in(_HELD.first(session, {"id": assignment_id}))
+    return _own(held, annotator_id, project_id)
+
+
+Own = TypeVar("Own", Assignment, Lease)
+
+
+def _own(found: Own | None, annotator_id: uuid.UUID, project_id: uuid.UUID | None) -> Own:
+    if found is None or project_id not in (None, found.project_id):
         raise NotFound("There is no such assignment. Reload the page to get the next pair.")
-    if assignment.annotator_id != annotator_id:
+    if found.annotator_id != annotator_id:
         raise Forbidden("This pair was given to someone else. Reload the page to get your own.")
-    return assignment
+    return found
 
 
 def skip(

@@ -6,22 +6,45 @@ Whoever claims takes one row of `pair` that nobody else is taking (SKIP LOCKED),
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import TextClause, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from app.collect.eligibility import COLUMNS, Hindrance, asked_of, hindrance
-from app.projects.reading import UNREAD
+from app.db import Statement
 from app.projects.remaining import BEGUN, FRESH, NOT_MINE
 from app.tables.collect import Assignment, AssignmentState, Draw, Pair
-from app.tables.projects import Project
 
 # How far a claim looks among the pairs that others began. Small on purpose: an annotator who has
 # answered half a million of them would walk them all.
 LOOK = 20
 
-_TAKE = """
+
+@dataclass(frozen=True)
+class Lease:
+    """An assignment's columns as handing out and answering need them: cheaper than the object."""
+
+    id: uuid.UUID
+    project_id: uuid.UUID
+    pair_id: uuid.UUID
+    annotator_id: uuid.UUID
+    is_flipped: bool
+    is_retest: bool
+    created_at: datetime
+    state: AssignmentState
+
+
+LEASE = ", ".join(f"{{table}}.{one.name}" for one in fields(Lease))
+
+
+def lease_in(row: Any) -> Lease | None:
+    """A row of the columns `LEASE`; none for none."""
+    return row and Lease(**{**row._asdict(), "state": AssignmentState(row.state)})
+
+
+_TAKE = f"""
 taken as (
     update pair p set
         n_taken = p.n_taken + 1,
@@ -45,14 +68,14 @@ left join lateral (
     where b.pair_id = taken.id and b.state in ('leased', 'done') and not b.is_retest
     order by b.created_at limit 1
 ) began on true
-returning assignment.*
-"""
+returning {LEASE.format(table="assignment")}
+"""  # noqa: S608 (conditions of our own)
 
 # Begun, in words that no partial index covers. Statistics from before anyone had begun make the
 # index of begun pairs look empty, and a plan would then walk all of it rather than find 20 ids.
 BEGUN_BY_ID = BEGUN.replace("p.n_taken > 0", "p.n_taken + 0 > 0")
 
-_CLAIM = text(
+_CLAIM = Statement(
     f"""
 with front as materialized (
     select p.id from pair p
@@ -89,7 +112,7 @@ picked as (
 )
 
 # The last look, for whom neither the front nor a fresh pair was free: unbounded, and rare.
-_CLAIM_ANY = text(
+_CLAIM_ANY = Statement(
     f"""
 with picked as materialized (
     select p.id from pair p
@@ -129,8 +152,8 @@ class _Walks:
 
 _WALKS = _Walks()
 
-_REVIVE = text(
-    """
+_REVIVE = Statement(
+    f"""
 with mine as materialized (
     select a.id, a.pair_id, a.is_retest from assignment a join pair p on p.id = a.pair_id
     where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
@@ -145,8 +168,8 @@ update assignment a
 set state = 'leased', ended_at = null,
     lease_until = clock_timestamp() + make_interval(mins => :minutes)
 from mine where a.id = mine.id
-returning a.*
-"""
+returning {LEASE.format(table="a")}
+"""  # noqa: S608
 )
 
 _SWEEP = text(
@@ -169,64 +192,6 @@ select count(*) from gone
 )
 
 
-def one_at_a_time(session: Session, annotator_id: uuid.UUID) -> None:
-    """Hold back this annotator's other requests until we commit: two tabs, a double click.
-
-    Until then statements keep to their indexes. A plan made while a table was all but empty would
-    read the whole of it, and is kept for as long as nobody analyses the table.
-    """
-    session.execute(
-        text(
-            "select pg_advisory_xact_lock(hashtextextended(:annotator, 22)), "
-            "set_config('enable_seqscan', 'off', true)"
-        ),
-        {"annotator": str(annotator_id)},
-    )
-
-
-_STANDING = text(
-    f"""
-select
-    (select id from assignment where annotator_id = :annotator
-        and project_id = :project and state = 'leased' and slot = 0) as live,
-    exists (select from assignment where annotator_id = :annotator
-        and project_id = :project and state = 'expired') as has_expired,
-    exists (select from membership where person_id = :annotator
-        and project_id = :project and role = 'annotator' and is_paused
-        and (paused_until is null or paused_until > clock_timestamp())) as is_paused,
-    {UNREAD},
-    {COLUMNS}
-"""  # noqa: S608
-)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How an annotator stands in a project before anything is handed out."""
-
-    live: Assignment | None
-    has_expired: bool
-    is_paused: bool
-    hindrance: Hindrance | None
-    # The number of the current guidelines, where this person has not confirmed to have read them.
-    unread: int | None
-
-
-def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Standing:
-    row = session.execute(
-        _STANDING, {**asked_of(session, project), "annotator": annotator_id, "project": project.id}
-    ).one()
-    live = session.get(Assignment, row.live) if row.live else None
-    hindered = hindrance(
-        project,
-        is_speaker=row.is_speaker,
-        missing=row.missing,
-        day_full_at=row.day_full_at,
-        full_at=row.full_at,
-    )
-    return Standing(live, row.has_expired, row.is_paused, hindered, row.unread)
-
-
 def claim(
     session: Session,
     *,
@@ -238,7 +203,7 @@ def claim(
     seed: int,
     minutes: int,
     answers: int = 1,
-) -> Assignment | None:
+) -> Lease | None:
     """Lease a pair to the annotator: one that others began, else a fresh one by `draw`.
 
     `point` is where a uniform draw starts on the circle of ids; a fresh pair is to get at least
@@ -253,11 +218,11 @@ def claim(
         "minutes": minutes,
         "answers": answers,
     }
-    found = _assignment(session, _CLAIM, {**values, "point": point, "look": LOOK})
+    found = lease_in(_CLAIM.first(session, {**values, "point": point, "look": LOOK}))
     if found is not None or _WALKS.is_fresh(project_id, annotator_id):
         return found
     started = time.monotonic()
-    found = _assignment(session, _CLAIM_ANY, values)
+    found = lease_in(_CLAIM_ANY.first(session, values))
     if found is None:
         _WALKS.note(project_id, annotator_id, time.monotonic() - started)
     return found
@@ -265,23 +230,10 @@ def claim(
 
 def revive(
     session: Session, *, project_id: uuid.UUID, annotator_id: uuid.UUID, minutes: int
-) -> Assignment | None:
+) -> Lease | None:
     """Lease the annotator's newest expired assignment again, where there still is room."""
-    return _assignment(
-        session,
-        _REVIVE,
-        {"project": project_id, "annotator": annotator_id, "minutes": minutes},
-    )
-
-
-def _assignment(
-    session: Session, statement: TextClause, values: dict[str, object]
-) -> Assignment | None:
-    found: Assignment | None = session.scalar(
-        select(Assignment).from_statement(statement).execution_options(populate_existing=True),
-        values,
-    )
-    return found
+    values = {"project": project_id, "annotator": annotator_id, "minutes": minutes}
+    return lease_in(_REVIVE.first(session, values))
 
 
 def sweep_expired(session: Session, limit: int = 500) -> int:

@@ -4,12 +4,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from app.collect.queries import Lease
 from app.collect.rerender import render_pair_anew
+from app.db import Statement
 from app.markdown import RENDERER
+from app.projects.remaining import LEFT, LEFT_FROM, LEFT_VALUES, left_of
 from app.tables.collect import Comparison, ComparisonRevision, Completion, Pair, Prompt
 
 
@@ -31,37 +35,57 @@ class Sheet:
     right: Side
 
 
-_A, _B = aliased(Completion), aliased(Completion)
-# Built once: building them would take longer than the database takes to answer.
-_SHEET = (
-    select(
-        Prompt.messages,
-        Prompt.html,
-        _A.html.label("a"),
-        _B.html.label("b"),
-        func.least(Prompt.renderer, _A.renderer, _B.renderer).label("renderer"),
-    )
-    .select_from(Pair)
-    .join(Prompt, Prompt.id == Pair.prompt_id)
-    .join(_A, _A.id == Pair.completion_a_id)
-    .join(_B, _B.id == Pair.completion_b_id)
-    .where(Pair.id == bindparam("pair"))
-)
-_N_SINCE = select(func.count()).where(
-    Comparison.annotator_id == bindparam("annotator"),
-    Comparison.created_at >= bindparam("since"),
-    Comparison.project_id == bindparam("project"),
-)
+_SHEET_OF = """
+    -- The words themselves are for those who look for them.
+    jsonb_path_query_array(q.messages, '$[*].role') as roles, q.html, a.html as a, b.html as b,
+    least(q.renderer, a.renderer, b.renderer) as renderer
+from pair shown
+join prompt q on q.id = shown.prompt_id
+join completion a on a.id = shown.completion_a_id
+join completion b on b.id = shown.completion_b_id
+where shown.id = :pair
+"""
+_SHEET = Statement(f"select {_SHEET_OF}")
+_N_SINCE = """
+    select count(*) from comparison c
+    where c.annotator_id = :annotator and c.project_id = :project and c.created_at >= :since
+"""
+_DESK = Statement(f"with {LEFT_FROM} select {LEFT}, ({_N_SINCE}) as recent, {_SHEET_OF}")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One pair, how many answers its annotator gave lately, and how many are left to give."""
+
+    sheet: Sheet
+    recent: int
+    left: int
 
 
 def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet:
-    row = session.execute(_SHEET, {"pair": pair_id}).one()
-    if row.renderer < RENDERER:
-        render_pair_anew(session, pair_id)
-        row = session.execute(_SHEET, {"pair": pair_id}).one()
+    row = _rendered(session, _SHEET, {"pair": pair_id})
+    return _sheet(row, is_flipped)
+
+
+def desk_of(session: Session, lease: Lease, since: datetime) -> Desk:
+    """What the compare page shows with a leased pair, in one statement."""
+    values = {"project": lease.project_id, "annotator": lease.annotator_id, "pair": lease.pair_id}
+    row = _rendered(session, _DESK, {**values, **LEFT_VALUES, "since": since})
+    left = left_of(session, lease.project_id, lease.annotator_id, row.n_left, row.n_looked)
+    return Desk(_sheet(row, lease.is_flipped), row.recent, left)
+
+
+def _rendered(session: Session, statement: Statement, values: dict[str, Any]) -> Any:
+    row = statement.one(session, values)
+    if row.renderer >= RENDERER:
+        return row
+    render_pair_anew(session, values["pair"])
+    return statement.one(session, values)
+
+
+def _sheet(row: Any, is_flipped: bool) -> Sheet:
     left, right = (row.b, row.a) if is_flipped else (row.a, row.b)
-    roles = tuple(message["role"] for message in row.messages)
-    return Sheet(roles, tuple(row.html), Side("A", left), Side("B", right))
+    return Sheet(tuple(row.roles), tuple(row.html), Side("A", left), Side("B", right))
 
 
 def last_comparison(
@@ -110,4 +134,4 @@ def n_since(
 ) -> int:
     """How many answers the annotator has given since then."""
     values = {"annotator": annotator_id, "since": since, "project": project_id}
-    return session.scalar(_N_SINCE, values) or 0
+    return session.scalar(text(_N_SINCE), values) or 0

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
 from app.collect.leases import end, give_again, own_assignment, skip
-from app.collect.queries import one_at_a_time, take_back, take_room
+from app.collect.queries import take_back, take_room
+from app.collect.standing import one_at_a_time
 from app.errors import Conflict, NotFound
 from app.projects.held import hold_skipped
 from app.projects.skipping import in_words

@@ -14,7 +14,7 @@ from app.tables.accounts import Membership, Person, Role
 from app.tables.home import GuidelineReading
 from app.tables.projects import GuidelineVersion, Project
 
-# Columns of the statement `collect.queries.standing`: the number of a version that is unread.
+# Columns of the statement `collect.standing.standing`: the number of a version that is unread.
 UNREAD = """
     (
         select case when not exists (

@@ -28,9 +28,9 @@ FRESH = (
 )
 BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold and not p.is_audit"
 
-_LEFT = text(
-    f"""
-with begun as materialized (
+# Parts of a statement. What `LEFT` counts is for `left_of` to say.
+LEFT_FROM = f"""
+begun as materialized (
     select p.id from pair p where p.project_id = :project and {BEGUN}
     order by p.n_taken desc, p.priority desc, p.id limit :look
 ),
@@ -45,14 +45,15 @@ dropped as (
     where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
         and p.is_open and (p.is_gold or a.is_retest or p.n_taken < p.overlap)
     limit :many
-)
-select
-    (select count(*) from begun where {NOT_MINE.format(id="begun.id")})
-        + (select count(*) from fresh) + (select count(*) from held)
-        + (select count(*) from dropped) as n,
-    (select count(*) from begun) as n_looked
+)"""  # noqa: S608
+LEFT = f"""
+(select count(*) from begun where {NOT_MINE.format(id="begun.id")})
+    + (select count(*) from fresh) + (select count(*) from held)
+    + (select count(*) from dropped) as n_left,
+(select count(*) from begun) as n_looked
 """  # noqa: S608
-)
+LEFT_VALUES = {"look": LOOK, "many": MANY + 1}
+_LEFT = text(f"with {LEFT_FROM} select {LEFT}")
 
 _ANY_LEFT = text(
     f"""
@@ -71,10 +72,18 @@ def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> 
     Counted up to `MANY` + 1; among pairs that others began in the first `LOOK`. 0 is exact.
     """
     who = {"project": project_id, "annotator": annotator_id}
-    row = session.execute(_LEFT, {**who, "look": LOOK, "many": MANY + 1}).one()
-    if row.n == 0 and row.n_looked == LOOK:
+    row = session.execute(_LEFT, {**who, **LEFT_VALUES}).one()
+    return left_of(session, project_id, annotator_id, row.n_left, row.n_looked)
+
+
+def left_of(
+    session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID, n_left: int, n_looked: int
+) -> int:
+    """`n_left`, by what the columns `LEFT` of another statement have counted."""
+    if n_left == 0 and n_looked == LOOK:
+        who = {"project": project_id, "annotator": annotator_id}
         return int(bool(session.scalar(_ANY_LEFT, who)))
-    return min(int(row.n), MANY + 1)
+    return min(n_left, MANY + 1)
 
 
 def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:

@@ -59,7 +59,11 @@ async def check_csrf(request: Request, login: OptionalLogin) -> AsyncIterator[No
 async def _check_token(request: Request, expected: str) -> None:
     given = request.headers.get("x-csrf-token")
     if given is None and "form" in request.headers.get("content-type", ""):
-        field = (await request.form()).get("csrf_token")
-        given = field if isinstance(field, str) else None
-    if given is None or not secrets.compare_digest(given.encode(), expected.encode()):
+        given = (await request.form()).get("csrf_token")  # type: ignore[assignment]
+    check_token(given, expected)
+
+
+def check_token(given: object, expected: str) -> None:
+    """The second line. Raises Forbidden."""
+    if not isinstance(given, str) or not secrets.compare_digest(given.encode(), expected.encode()):
         raise Forbidden(REFUSAL)

@@ -114,7 +114,7 @@ def _from_bearer(session: Session, token: str, now: datetime) -> tuple[Login, bo
     return Login(person, None, "", is_read_only="read" in api_token.scopes), is_due
 
 
-def _note_session(token: str, now: datetime) -> None:
+def note_session(token: str, now: datetime) -> None:
     row = LoginSession.token_hash == hash_token(token)
     with session_scope() as session:
         session.execute(update(LoginSession).where(row).values(last_seen_at=now))
@@ -148,7 +148,7 @@ def find_login(request: Request, session: SessionDep, after: BackgroundTasks) ->
         if found[0].is_read_only and request.method not in ("GET", "HEAD", "OPTIONS"):
             raise Forbidden("This API token may read only. Make one that may write.")
     elif token := request.cookies.get(cookie_name(), ""):
-        note = _note_session
+        note = note_session
         found = _from_cookie(session, token, now)
     login, is_due = found or (None, False)
     if is_due:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.collect import queries
+from app.collect.standing import one_at_a_time
 from app.tables.accounts import Person
 from benchmarks.queue import answer_in_bulk, make_project
 from tests.support import make_person
@@ -22,7 +23,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def explain(session: Session, project_id: uuid.UUID, person: Person) -> list[dict[str, Any]]:
-    queries.one_at_a_time(session, person.id)
+    one_at_a_time(session, person.id)
     values = {
         "project": project_id, "annotator": person.id, "draw": "uniform", "probability": 1.0,
         "seed": 0, "minutes": 20, "answers": 1, "point": uuid.uuid4(), "look": queries.LOOK,

@@ -19,9 +19,10 @@ from app.collect.kinds.leases import refuse_another
 from app.collect.kinds.order import merged, pieces
 from app.collect.kinds.service import checked_text
 from app.collect.leases import check_text as check_note
+from app.collect.queries import Lease
 from app.collect.sheets import texts_of
 from app.errors import Invalid
-from app.tables.collect import Assignment, Comparison, Completion, Draw, Pair, Prompt
+from app.tables.collect import Comparison, Completion, Draw, Pair, Prompt
 from app.tables.kinds import Rewrite, Span, SpanReason
 from app.tables.projects import Project
 
@@ -42,7 +43,7 @@ def is_any_on(project: Project) -> bool:
     return project.is_rewrite_on or project.is_span_on
 
 
-def asked(session: Session, project: Project, assignment: Assignment) -> Asked | None:
+def asked(session: Session, project: Project, assignment: Lease) -> Asked | None:
     """None for a project that asks for nothing but the rating, which costs nothing."""
     if not is_any_on(project):
         return None

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.collect.leases import CHANCE, LONGEST_REASON, Nothing, Why, check_text, must_read
-from app.collect.queries import one_at_a_time, standing
+from app.collect.standing import one_at_a_time, standing
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.remaining import MANY
 from app.tables.base import utc_now

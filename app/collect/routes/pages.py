@@ -1,0 +1,175 @@
+"""What the compare page shows, as a whole page or as its next pair."""
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import Request, Response
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+
+from app.accounts.queries import pause_of
+from app.collect import service
+from app.collect.draws import mixture_of
+from app.collect.eligibility import in_words
+from app.collect.kinds import additions
+from app.collect.service import Nothing
+from app.collect.sheets import desk_of, n_since
+from app.projects.asking import MOST_KEPT, Asking, asking_of
+from app.projects.remaining import MANY, n_left
+from app.tables.base import utc_now
+from app.tables.collect import Assignment
+from app.tables.projects import FlagScope
+from app.web.access import Access
+from app.web.redirects import redirect
+from app.web.templating import ENVIRONMENT, is_htmx, render
+
+TEMPLATE = "collect/compare.html"
+ROUND = 10
+
+
+def url_of(access: Access) -> str:
+    return f"/projects/{access.project.slug}/collect"
+
+
+def kept(
+    response: Response, assignment_id: uuid.UUID, comparison_id: uuid.UUID | None = None
+) -> Response:
+    """Say in headers what was kept: a page that comes from elsewhere must not pass for a yes."""
+    response.headers["Prefloop-Kept"] = str(assignment_id)
+    if comparison_id is not None:
+        response.headers["Prefloop-Answer"] = str(comparison_id)
+    return response
+
+
+def next_page(
+    request: Request,
+    session: Session,
+    access: Access,
+    asking: Asking | None = None,
+    skipped: Assignment | None = None,
+) -> Response:
+    """The next pair in the same response; without a script, a way to it."""
+    if not is_htmx(request):
+        return redirect(url_of(access))
+    return pair_of(request, {**next_pair(session, access, asking), "skipped": skipped})
+
+
+def pair_of(request: Request, context: dict[str, Any]) -> Response:
+    return render(request, TEMPLATE, context, block="pair")
+
+
+def next_pair(session: Session, access: Access, asking: Asking | None = None) -> dict[str, Any]:
+    """The context of the block `pair` with what comes next, or with why nothing does."""
+    found, mine = service.lease_and_standing(session, access.project, access.person.id)
+    context: dict[str, Any] = {
+        "access": access,
+        "comparison": None,
+        "back": "",
+        "unread": mine.unread,
+    }
+    if isinstance(found, Nothing):
+        return {
+            **context,
+            **counts(session, access),
+            "assignment": None,
+            "why": found.why.value,
+            **_said_of(found, session, access),
+        }
+    desk = desk_of(session, found, _a_day_ago())
+    return {
+        **context,
+        **asked_in(asking or asking_of(session, access.project.id), {}),
+        "sheet": desk.sheet,
+        "recent": desk.recent,
+        "left": _left(access, desk.left),
+        "additions": additions.asked(session, access.project, found),
+        "assignment": found,
+        "draft": service.draft_of(session, found),
+        "why": None,
+        "key": secrets.token_urlsafe(16),
+    }
+
+
+def asked_in(asking: Asking, said: Mapping[str, str]) -> dict[str, Any]:
+    """The flags, and as HTML what does not depend on the pair: the flags and the scale.
+
+    `said` is what was answered, by the names of the page's inputs. Of a fresh page, where nothing
+    was, the HTML is kept for as long as what is asked stands.
+    """
+    flags = {"flags": asking.flags}
+    if said:
+        return {**flags, "asked": _asked(_macros(), asking, said)}
+    macros = _macros()
+    kept = _kept.get(asking.project.id)
+    if kept is None or kept[0] is not asking or kept[1] is not macros:
+        kept = (asking, macros, _asked(macros, asking, {}))
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        _kept[asking.project.id] = kept
+    return {**flags, "asked": kept[2]}
+
+
+_kept: dict[uuid.UUID, tuple[Asking, Any, dict[str, Markup]]] = {}
+
+
+def _macros() -> Any:
+    # Another object once the file has changed.
+    return ENVIRONMENT.get_template("collect/parts.html").module
+
+
+def _asked(macros: Any, asking: Asking, said: Mapping[str, str]) -> dict[str, Markup]:
+    def flags(scope: FlagScope, place: str) -> Markup:
+        asked = asking.flags[scope.value]
+        return Markup().join(macros.flag(flag, place, said, asking.keys) for flag in asked)
+
+    ends = asking.project.low_end, asking.project.high_end
+    return {
+        "prompt": flags(FlagScope.PROMPT, ""),
+        "left": flags(FlagScope.COMPLETION, "left"),
+        "right": flags(FlagScope.COMPLETION, "right"),
+        "comparison": flags(FlagScope.COMPARISON, ""),
+        "scale": macros.scale(*ends, said.get("rating", "")),
+    }
+
+
+def counts(session: Session, access: Access) -> dict[str, Any]:
+    """What is answered and what is left, with the pair on the page."""
+    left = n_left(session, access.project.id, access.person.id)
+    return {
+        "access": access,
+        "recent": n_since(session, access.project.id, access.person.id, _a_day_ago()),
+        "left": _left(access, left),
+    }
+
+
+def _a_day_ago() -> datetime:
+    # Not since midnight: whose midnight would that be?
+    return utc_now() - timedelta(hours=24)
+
+
+def _left(access: Access, left: int) -> str:
+    """What is left, in words; in round numbers where something comes that is not counted in it.
+
+    An exact count would stand still at a gold item, and so tell it from the rest.
+    """
+    if left > MANY:
+        return f"more than {MANY}"
+    shares = mixture_of(access.project)
+    if left == 0 or shares.gold + shares.retest + shares.audit == 0:
+        return str(left)
+    return f"about {-(-left // ROUND) * ROUND}"
+
+
+def _said_of(nothing: Nothing, session: Session, access: Access) -> dict[str, Any]:
+    hindrance = nothing.hindrance
+    opens = in_words(hindrance.opens_at) if hindrance and hindrance.opens_at else ""
+    pause = pause_of(session, access.project.id, access.person.id) if access.is_paused else None
+    return {
+        "hindrance": hindrance,
+        "opens": opens,
+        "pause": pause,
+        **({"left": "0"} if hindrance else {}),
+    }
