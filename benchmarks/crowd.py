@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 ASSIGNMENT = re.compile(rb'data-assignment="([0-9a-f-]{36})"')
 KEY = re.compile(rb'name="idempotency_key" value="([^"]+)"')
 KEPT = re.compile(rb"prefloop-kept: ([0-9a-f-]{36})", re.IGNORECASE)
+FLAG = re.compile(rb'name="(flag\.[0-9a-f-]{36}(?:\.left|\.right)?)" value="1"')
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 BROKEN = (OSError, EOFError)
 
@@ -78,11 +79,12 @@ async def _sit_down(desk: Desk, badge: Badge, until: float, tally: Tally) -> Non
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.port, limit=2**20)
     try:
         _, page = await _ask(reader, writer, _request("GET", desk.path, badge))
+        flags = [name.decode() for name in FLAG.findall(page)]
         while time.perf_counter() < until:
             found, key = ASSIGNMENT.search(page), KEY.search(page)
             if found is None or key is None:
                 return
-            form = _form(found[1].decode(), key[1].decode(), badge)
+            form = _form(found[1].decode(), key[1].decode(), badge, flags)
             started = time.perf_counter()
             head, page = await _ask(
                 reader, writer, _request("POST", f"{desk.path}/answers", badge, form)
@@ -98,12 +100,16 @@ async def _sit_down(desk: Desk, badge: Badge, until: float, tally: Tally) -> Non
         writer.close()
 
 
-def _form(assignment: str, key: str, badge: Badge) -> bytes:
+def _form(assignment: str, key: str, badge: Badge, flags: list[str]) -> bytes:
+    """What the page posts: a rating, now and then a flag, and active time by control."""
+    answered = {name: secrets.choice("01") for name in flags if secrets.randbelow(4) == 0}
     fields = {
+        **answered,
+        "times": "prompt:0.01,left:0.01,right:0.01,rating:0.01",
         "csrf_token": badge.csrf,
         "assignment_id": assignment,
         "idempotency_key": key,
-        "seconds": "0.01",
+        "seconds": "0.04",
         "rating": secrets.choice("12345678"),
         "comment": "",
     }

@@ -26,11 +26,18 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
 
-    def at_least(self, name: str, value: float, bound: float) -> None:
-        self.targets.append(Target(name, f"≥ {bound:g}", value, value >= bound))
+    def at_least(
+        self, name: str, value: float | None, bound: float, *, is_judged: bool = True
+    ) -> None:
+        """`is_judged` is False for a figure that was taken at another size than the target's."""
+        met = value >= bound if is_judged and value is not None else None
+        self.targets.append(Target(name, f"≥ {bound:g}", value, met))
 
-    def at_most(self, name: str, value: float, bound: float) -> None:
-        self.targets.append(Target(name, f"≤ {bound:g}", value, value <= bound))
+    def at_most(
+        self, name: str, value: float | None, bound: float, *, is_judged: bool = True
+    ) -> None:
+        met = value <= bound if is_judged and value is not None else None
+        self.targets.append(Target(name, f"≤ {bound:g}", value, met))
 
     def show(self) -> None:
         print(f"\n{self.benchmark} · {machine()}{' · quick' if self.is_quick else ''}")
