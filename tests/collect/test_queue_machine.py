@@ -1,0 +1,252 @@
+"""Whatever a few people do in whatever order, the queue keeps its rules and every answer.
+
+Hypothesis chooses the deeds, a small model in plain Python says what must come of them, and a real
+Postgres does them.
+"""
+
+import random
+import uuid
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.collect.service import (
+    Nothing,
+    Why,
+    change_comparison,
+    next_assignment,
+    record_comparison,
+    release,
+    skip,
+    sweep_expired,
+)
+from app.collect.skips import unskip
+from app.errors import Conflict
+from app.tables.collect import AssignmentState, Comparison, Pair
+from tests.collect.worlds import RUN_OUT, broken_rules, make_annotators, make_pairs
+from tests.support import make_project
+
+PEOPLE, N_PAIRS, OVERLAP = range(3), 4, 2
+LEASED, DONE = AssignmentState.LEASED, AssignmentState.DONE
+EXPIRED, SKIPPED = AssignmentState.EXPIRED, AssignmentState.SKIPPED
+
+Person = st.sampled_from(PEOPLE)
+Rating = st.integers(1, 8)
+
+
+@dataclass
+class Had:
+    """One person's dealings with one pair, as the model has them."""
+
+    person: int
+    pair: uuid.UUID
+    state: AssignmentState = LEASED
+    is_run_out: bool = False
+    is_surplus: bool = False
+    ratings: list[int] = field(default_factory=list)
+
+
+def spread(session: Session, pair_id: uuid.UUID, place: int) -> uuid.UUID:
+    """Lay a pair's id into the `place`th part of all ids, so that a seed draws the same part."""
+    inside = uuid.UUID(int=(place << 126) + (1 << 125) + (uuid.uuid4().int >> 8))
+    session.execute(update(Pair).where(Pair.id == pair_id).values(id=inside))
+    return inside
+
+
+class Queue(RuleBasedStateMachine):
+    session: Session  # given by the test
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.had: dict[uuid.UUID, Had] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        tag = uuid.uuid4().hex[:8]
+        self.project = make_project(self.session, tag, overlap=OVERLAP)
+        names = [f"{tag}-{number}" for number in PEOPLE]
+        self.people = [one.id for one in make_annotators(self.session, self.project, *names)]
+        made = make_pairs(self.session, self.project, N_PAIRS)
+        self.pairs = [spread(self.session, pair.id, place) for place, pair in enumerate(made)]
+        # What an example before this one left behind.
+        sweep_expired(self.session)
+        self.session.commit()
+
+    # What the model knows.
+
+    def taken(self, pair: uuid.UUID) -> int:
+        counted = (LEASED, DONE)
+        mine = [one for one in self.had.values() if one.pair == pair and one.state in counted]
+        return sum(not one.is_surplus for one in mine)
+
+    def of(self, person: int, state: AssignmentState) -> list[uuid.UUID]:
+        return [k for k, one in self.had.items() if (one.person, one.state) == (person, state)]
+
+    def free_for(self, person: int) -> set[uuid.UUID]:
+        """Pairs with room that this person never had, or let run out."""
+        gone = {one.pair for one in self.had.values() if one.person == person}
+        gone -= {self.had[one].pair for one in self.of(person, EXPIRED)}
+        return {pair for pair in self.pairs if self.taken(pair) < OVERLAP} - gone
+
+    def sweep(self) -> int:
+        late = [one for one in self.had.values() if one.state is LEASED and one.is_run_out]
+        for one in late:
+            one.state, one.is_run_out = EXPIRED, False
+        return len(late)
+
+    # What people do.
+
+    @rule(person=Person, seed=st.integers(0, 99))
+    def ask(self, person: int, seed: int) -> None:
+        given = next_assignment(
+            self.session, self.project, self.people[person], random.Random(seed)
+        )
+        self.session.commit()
+        live = self.of(person, LEASED)
+        if live:
+            assert not isinstance(given, Nothing)
+            assert [given.id] == live
+            self.had[given.id].is_run_out = False
+            return
+        if not self.free_for(person):
+            self.sweep()
+        free = self.free_for(person)
+        if isinstance(given, Nothing):
+            assert free == set()
+            own = {one.pair for one in self.had.values() if one.person == person}
+            elsewhere = {one.pair for one in self.had.values() if one.state is LEASED} - own
+            assert given.why is (Why.BUSY if elsewhere else Why.DONE)
+            return
+        assert given.pair_id in free
+        known = self.had.setdefault(given.id, Had(person, given.pair_id))
+        assert known.pair == given.pair_id
+        known.state, known.is_run_out = LEASED, False
+
+    @precondition(lambda self: any(one.state is not SKIPPED for one in self.had.values()))
+    @rule(data=st.data(), rating=Rating)
+    def answer(self, data: st.DataObject, rating: int) -> None:
+        """In time, late or a second time, as the page's own request would come."""
+        those = [k for k, one in self.had.items() if one.state is not SKIPPED]
+        which = data.draw(st.sampled_from(those))
+        had = self.had[which]
+        try:
+            said = record_comparison(
+                self.session,
+                assignment_id=which,
+                annotator_id=self.people[had.person],
+                rating=rating,
+                seconds=1.0,
+                idempotency_key=str(which),
+            )
+        except Conflict:
+            self.session.rollback()
+            assert had.state is DONE
+            assert had.ratings[-1] != rating
+            return
+        self.session.commit()
+        if had.state is DONE:
+            assert had.ratings[-1] == rating
+            return
+        had.is_surplus = had.state is EXPIRED and self.taken(had.pair) >= OVERLAP
+        assert said.is_surplus == had.is_surplus
+        had.state, had.ratings = DONE, [rating]
+
+    @precondition(lambda self: any(one.state is DONE for one in self.had.values()))
+    @rule(data=st.data(), rating=Rating)
+    def change(self, data: st.DataObject, rating: int) -> None:
+        which = data.draw(st.sampled_from([k for k, one in self.had.items() if one.state is DONE]))
+        had = self.had[which]
+        said = self.session.scalars(
+            select(Comparison).where(Comparison.assignment_id == which)
+        ).one()
+        change_comparison(self.session, said.id, self.people[had.person], rating=rating)
+        self.session.commit()
+        if rating != had.ratings[-1]:
+            had.ratings.append(rating)
+
+    @rule(person=Person)
+    def skip_it(self, person: int) -> None:
+        for which in self.of(person, LEASED):
+            skip(self.session, which, self.people[person], "not for me")
+            self.session.commit()
+            self.had[which].state = SKIPPED
+
+    @rule(person=Person)
+    def take_the_skip_back(self, person: int) -> None:
+        for which in self.of(person, SKIPPED)[-1:]:
+            has_room = self.taken(self.had[which].pair) < OVERLAP
+            try:
+                unskip(self.session, which, self.people[person], project_id=self.project.id)
+            except Conflict:
+                self.session.rollback()
+                assert not has_room
+                return
+            self.session.commit()
+            assert has_room
+            for held in self.of(person, LEASED):
+                self.had[held].state = EXPIRED
+            self.had[which].state, self.had[which].is_run_out = LEASED, False
+
+    @rule(person=Person)
+    def give_back(self, person: int) -> None:
+        for which in self.of(person, LEASED):
+            release(self.session, which, self.people[person])
+            self.session.commit()
+            self.had[which].state = EXPIRED
+
+    @rule(person=Person)
+    def stay_away(self, person: int) -> None:
+        for which in self.of(person, LEASED):
+            self.session.execute(RUN_OUT, {"id": which})
+            self.session.commit()
+            self.had[which].is_run_out = True
+
+    @rule()
+    def sweep_up(self) -> None:
+        n = sweep_expired(self.session)
+        self.session.commit()
+        assert n == self.sweep()
+
+    # What must hold after each of it.
+
+    @invariant()
+    def the_tables_are_as_the_model_has_them(self) -> None:
+        self.session.expire_all()
+        assert broken_rules(self.session) == []
+        counted = self.session.execute(select(Pair.id, Pair.n_taken).where(Pair.id.in_(self.pairs)))
+        assert dict(counted.all()) == {one: self.taken(one) for one in self.pairs}
+        said = self.session.execute(
+            select(Comparison.assignment_id, Comparison.rating, Comparison.revision).where(
+                Comparison.project_id == self.project.id
+            )
+        )
+        assert {which: (rating, n) for which, rating, n in said} == {
+            which: (one.ratings[-1], len(one.ratings))
+            for which, one in self.had.items()
+            if one.ratings
+        }
+        self.session.rollback()
+
+
+def test_the_queue_keeps_its_rules_and_every_answer_whatever_people_do(session: Session) -> None:
+    run_state_machine_as_test(
+        type("OfThisDatabase", (Queue,), {"session": session}),
+        settings=settings(
+            max_examples=50,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
