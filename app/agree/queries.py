@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.tables.accounts import Person
 from app.tables.agree import EVERY_VERSION, AgreementPattern, AgreementProgress, Exclusion
-from app.tables.collect import Comparison, Pair
+from app.tables.collect import AnswerRole, Comparison, Pair
 from app.tables.projects import GuidelineVersion
 
 Integers = NDArray[np.int64]
@@ -98,6 +98,7 @@ def fresh_answers(project_id: uuid.UUID) -> list[Any]:
     return [
         Comparison.project_id == project_id,
         Comparison.is_retest.is_(False),
+        Comparison.role == AnswerRole.ANNOTATOR,
         Pair.is_gold.is_(False),
         Comparison.annotator_id.not_in(excluded_people(project_id)),
     ]
@@ -154,6 +155,8 @@ def ratings_of_two(
             theirs.annotator_id == other,
             Comparison.is_retest.is_(False),
             theirs.is_retest.is_(False),
+            Comparison.role == AnswerRole.ANNOTATOR,
+            theirs.role == AnswerRole.ANNOTATOR,
             Pair.is_gold.is_(False),
         )
     ).all()
@@ -184,6 +187,7 @@ FLAGS = text(
         join comparison c on c.id = fa.comparison_id
         join pair p on p.id = c.pair_id
         where c.project_id = :project and not c.is_retest and not p.is_gold
+            and c.role = 'annotator'
             and not exists (
                 select from exclusion e where e.project_id = :project
                 and e.person_id = c.annotator_id and e.lifted_at is null

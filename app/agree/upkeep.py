@@ -60,7 +60,7 @@ TALLY = """
     cross join lateral (
         values (cast(:every as uuid)), (coalesce(u.guideline_version_id, cast(:none as uuid)))
     ) s(scope)
-    where u.project_id = :project and not u.is_retest {which}
+    where u.project_id = :project and not u.is_retest and u.role = 'annotator' {which}
         and not exists (
             select from exclusion e where e.project_id = :project
             and e.person_id = u.annotator_id and e.lifted_at is null
@@ -74,7 +74,7 @@ def catch_up(session: Session, project_id: uuid.UUID) -> int:
     """Take in what changed since the last time. Returns how many pairs that were; flushes.
 
     Left out: answers to gold items, which were chosen for being clear; retests, which tell a
-    person from themselves; and answers that an admin excluded.
+    person from themselves; answers that an admin excluded; and those of adjudicators and researchers.
     """
     values: dict[str, Any] = {"project": project_id, "every": EVERY_VERSION, "none": NO_VERSION}
     session.flush()

@@ -39,7 +39,7 @@ ANSWERS = text(
     join prompt q on q.id = p.prompt_id
     join completion a on a.id = p.completion_a_id
     join completion b on b.id = p.completion_b_id
-    where c.project_id = :project and not c.is_retest and (
+    where c.project_id = :project and not c.is_retest and c.role = 'annotator' and (
         not :is_without_excluded or not exists (
             select from exclusion e where e.project_id = c.project_id
             and e.person_id = c.annotator_id and e.lifted_at is null

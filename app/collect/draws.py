@@ -78,6 +78,8 @@ found as (
     select o.pair_id as id, not o.is_flipped as is_flipped
     from around o join pair p on p.id = o.pair_id
     where o.project_id = :project and o.state = 'done' and not o.is_retest
+        -- Who decided on a pair had read what others answered.
+        and o.draw not in ('adjudication', 'research')
         and o.ended_at < clock_timestamp() - make_interval(days => :days)
         and not p.is_gold and (p.is_open or p.expiry is not null)
         and not exists (

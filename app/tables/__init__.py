@@ -2,9 +2,11 @@
 
 from app.tables import (
     accounts,
+    adjudication,
     agree,
     collect,
     datasets,
+    gold,
     home,
     jobs,
     kinds,
@@ -18,9 +20,11 @@ from app.tables.base import Base
 __all__ = [
     "Base",
     "accounts",
+    "adjudication",
     "agree",
     "collect",
     "datasets",
+    "gold",
     "home",
     "jobs",
     "kinds",

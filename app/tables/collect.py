@@ -32,6 +32,16 @@ class Draw(StrEnum):
     GOLD = "gold"
     RETEST = "retest"
     AUDIT = "audit"
+    ADJUDICATION = "adjudication"  # not drawn: someone decided on this pair
+    RESEARCH = "research"  # a researcher's own answer to a pair that annotators answered
+
+
+class AnswerRole(StrEnum):
+    """In what role a comparison was given; only the first counts for agreement of annotators."""
+
+    ANNOTATOR = "annotator"
+    ADJUDICATOR = "adjudicator"
+    RESEARCHER = "researcher"
 
 
 class Expiry(StrEnum):
@@ -98,6 +108,7 @@ class Pair(Base):
         CheckConstraint("is_gold or n_taken <= overlap", name="taken_within_overlap"),
         CheckConstraint("not (is_gold and is_audit)", name="gold_or_audit"),
         CheckConstraint("expiry <> 'superseded' or not is_open", name="superseded_is_closed"),
+        CheckConstraint("reward_chance between 0 and 1", name="reward_chance_range"),
         Index(
             "ix_pair_fresh",
             "project_id",
@@ -151,6 +162,8 @@ class Pair(Base):
     overlap: Mapped[int] = mapped_column(default=1, server_default="1")
     n_taken: Mapped[int] = mapped_column(default=0, server_default="0")
     priority: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    # The chance that B is better, by the reward model that ranked the pair last; for staff only.
+    reward_chance: Mapped[float | None]
     is_gold: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     # A policy's completion against the reference policy's: drawn by its own share, shown unmarked.
     is_audit: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
@@ -240,6 +253,9 @@ class Comparison(Base):
     annotator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
     guideline_version_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("guideline_version.id")
+    )
+    role: Mapped[AnswerRole] = mapped_column(
+        text_enum(AnswerRole), default=AnswerRole.ANNOTATOR, server_default="annotator"
     )
     rating: Mapped[int]
     # Kept beside a forced side, so that ties survive an even scale.

@@ -58,6 +58,9 @@ class Project(Base):
         CheckConstraint("most_a_day >= 1", name="most_a_day_range"),
         CheckConstraint("most_in_total >= 1", name="most_in_total_range"),
         CheckConstraint("most_share > 0 and most_share <= 1", name="most_share_range"),
+        CheckConstraint(
+            "gold_seen_share > 0 and gold_seen_share <= 1", name="gold_seen_share_range"
+        ),
     )
 
     id: Mapped[Id]
@@ -84,6 +87,10 @@ class Project(Base):
     # How many people answer a pair that was drawn for overlap.
     overlap_answers: Mapped[int] = mapped_column(default=3, server_default="3")
     retest_days: Mapped[int] = mapped_column(default=7, server_default="7")
+    # A gold item is worn out when this share of the annotators has seen it; null is never.
+    gold_seen_share: Mapped[float | None] = mapped_column(default=0.5, server_default="0.5")
+    # Whether annotators are told about gold items, once those are retired or a day has passed.
+    is_gold_told: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
     # Who may answer, and how much: ISO 639 codes, none for any; null for no limit.
     languages: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")

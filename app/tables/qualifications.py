@@ -46,6 +46,10 @@ class QualificationGrant(Base):
     )
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"))
     granted_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
+    # The try that earned it, where a test did and not a person.
+    attempt_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("test_attempt.id", ondelete="SET NULL")
+    )
     granted_at: Mapped[CreatedAt]
     revoked_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
     revoked_at: Mapped[datetime | None]

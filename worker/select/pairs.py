@@ -33,16 +33,19 @@ def prepare(
 
 
 def publish(session: Session, project_id: uuid.UUID, folder: Path) -> int:
-    """Write the priorities to pairs that are still fresh; how many that were.
+    """Write the priorities, and the chances of B, to pairs that are still fresh; how many they were.
 
     A pair that someone holds or has answered stays where it is: the claim serves those first, to
     finish their overlap, and their order among themselves is settled.
     """
-    ranks = {}
+    ranks: dict[uuid.UUID, dict[str, float]] = {}
     with (folder / RANKS).open(encoding="utf-8") as stream:
         for line in stream:
             row = json.loads(line)
-            ranks[uuid.UUID(row["id"])] = float(row["priority"])
+            ranks[uuid.UUID(row["id"])] = {
+                "priority": float(row["priority"]),
+                "reward_chance": min(1.0, max(0.0, float(row["probability"]))),
+            }
     fresh = session.scalars(
         select(Pair.id)
         .where(Pair.project_id == project_id, Pair.id.in_(ranks), *_is_fresh())
@@ -50,7 +53,7 @@ def publish(session: Session, project_id: uuid.UUID, folder: Path) -> int:
         .with_for_update(skip_locked=True)
     ).all()
     if fresh:
-        session.execute(update(Pair), [{"id": one, "priority": ranks[one]} for one in fresh])
+        session.execute(update(Pair), [{"id": one, **ranks[one]} for one in fresh])
     return len(fresh)
 
 
