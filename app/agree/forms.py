@@ -3,7 +3,11 @@
 import uuid
 from datetime import date
 
+from pydantic import BaseModel, ConfigDict
+
+from app.agree.gold import GoldIn
 from app.agree.queries import Filter
+from app.collect.forms import flags_in
 from app.errors import Invalid
 from app.tables.agree import EVERY_VERSION
 
@@ -29,3 +33,38 @@ def _day(text: str, field: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise Invalid("Write a day as year-month-day, such as 2026-03-31.", field=field) from None
+
+
+class GoldForm(BaseModel):
+    """A fixed answer, with A on the left: every accepted rating, why, and flags if any."""
+
+    model_config = ConfigDict(extra="allow")
+
+    rating: list[int] = []
+    explanation: str = ""
+
+    def read(self) -> GoldIn:
+        """Raises Invalid."""
+        return GoldIn(self.rating, self.explanation, flags_in(self.model_extra, False))
+
+
+class GoldRulesForm(BaseModel):
+    """The share in per cent; empty is never."""
+
+    gold_seen_share: str = ""
+    is_gold_told: bool = False
+
+    def read(self) -> dict[str, float | bool | None]:
+        """The columns of the project. Raises Invalid."""
+        return {"gold_seen_share": self._share(), "is_gold_told": self.is_gold_told}
+
+    def _share(self) -> float | None:
+        if not self.gold_seen_share.strip():
+            return None
+        try:
+            share = float(self.gold_seen_share) / 100
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise Invalid("Write a share from 1 to 100, or nothing.", field="gold_seen_share")
+        return share

@@ -123,6 +123,14 @@ class Read:
     verdict: Verdict | None
 
 
+def find_pair(session: Session, project: Project, pair_id: uuid.UUID) -> Pair:
+    """Raises NotFound."""
+    pair = session.get(Pair, pair_id)
+    if pair is None or pair.project_id != project.id:
+        raise NotFound("There is no such pair in this project.")
+    return pair
+
+
 def read_pair(session: Session, project: Project, pair_id: uuid.UUID) -> Read:
     """Raises NotFound. The verdict is None below two answers, or beyond the newest answers."""
     a, b = aliased(Completion), aliased(Completion)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.agree.answers import Integers
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats, wilson
+from app.agree.gold_answers import Share, Told, as_evidence, gold_by_person, gold_flags, told
 from app.agree.reading import Steadiness
 from app.agree.reliability import reliability
 from app.agree.scrutiny import FEWEST_SHARED, scrutinise
@@ -64,6 +65,9 @@ class Record:
     steadiness: Steadiness | None
     exclusions: Sequence[Exclusion]
     notes: Sequence[StaffNote]
+    gold: Share
+    gold_flags: Share
+    told: list[Told]
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,9 @@ def portrait(session: Session, project: Project, person: Person) -> Portrait:
         steady.get(person.id),
         _exclusions(session, project, person),
         _notes(session, project, person),
+        gold_by_person(session, project).get(person.id, Share(0, 0)),
+        gold_flags(session, project, person),
+        told(session, project, person),
     )
     if work is None or person.id not in work.people:
         nothing = Trust(None, None, None, 0)
@@ -115,7 +122,8 @@ def _draw(work: Work, person: Person, record: Record) -> Portrait:
     is_enough = n_shared >= FEWEST_SHARED
     n_left = int((work.answers.shown[mine] < 4).sum())
     seconds = [work.rows[k].seconds for k in mine]
-    found = scrutinise(work.answers, pace_of(work))[j]
+    gold = as_evidence({person.id: record.gold}, work.people)
+    found = scrutinise(work.answers, pace_of(work), gold)[j]
     return Portrait(
         person,
         len(mine),

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from app.tables.accounts import Person
+from app.tables.accounts import Membership, Person, Role
 from app.tables.agree import EVERY_VERSION, AgreementPattern, AgreementProgress, Exclusion
-from app.tables.collect import AnswerRole, Comparison, Pair
+from app.tables.collect import AnswerRole, Comparison, Pair, Prompt
 from app.tables.projects import GuidelineVersion
 
 Integers = NDArray[np.int64]
@@ -216,3 +216,44 @@ def flag_patterns(session: Session, project_id: uuid.UUID) -> dict[uuid.UUID, Pa
         )
         for flag_id, kept in rows.items()
     }
+
+
+def n_annotators(session: Session, project_id: uuid.UUID) -> int:
+    found = select(func.count()).where(
+        Membership.project_id == project_id, Membership.role == Role.ANNOTATOR
+    )
+    return session.scalar(found) or 0
+
+
+def n_answers(session: Session, pair_id: uuid.UUID) -> int:
+    """How many answers a pair has, retests left out."""
+    found = select(func.count()).where(
+        Comparison.pair_id == pair_id, Comparison.is_retest.is_(False)
+    )
+    return session.scalar(found) or 0
+
+
+def pairs_to_fix(
+    session: Session, project_id: uuid.UUID, words: str, limit: int = 40
+) -> Sequence[Row[uuid.UUID, int, str]]:
+    """(pair_id, n_taken, end of the prompt) of pairs that may become gold items.
+
+    Those that nobody has begun first. `words` are looked for in the last turn of the prompt.
+    """
+    last_turn = Prompt.messages[-1]["content"].astext
+    found = (
+        select(Pair.id, Pair.n_taken, func.left(last_turn, 160).label("asks"))
+        .join(Prompt, Prompt.id == Pair.prompt_id)
+        .where(
+            Pair.project_id == project_id,
+            Pair.is_open,
+            ~Pair.is_gold,
+            ~Pair.is_audit,
+            Pair.ranking_id.is_(None),
+        )
+        .order_by(Pair.n_taken, Pair.id)
+        .limit(limit)
+    )
+    if words:
+        found = found.where(last_turn.icontains(words, autoescape=True))
+    return session.execute(found).all()

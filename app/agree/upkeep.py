@@ -74,7 +74,8 @@ def catch_up(session: Session, project_id: uuid.UUID) -> int:
     """Take in what changed since the last time. Returns how many pairs that were; flushes.
 
     Left out: answers to gold items, which were chosen for being clear; retests, which tell a
-    person from themselves; answers that an admin excluded; and those of adjudicators and researchers.
+    person from themselves; answers that an admin excluded; and those of adjudicators and
+    researchers.
     """
     values: dict[str, Any] = {"project": project_id, "every": EVERY_VERSION, "none": NO_VERSION}
     session.flush()

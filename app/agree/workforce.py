@@ -16,6 +16,7 @@ from app.agree.answers import Answers
 from app.agree.bias import Effect, LengthEffect, length_effect, pooled_position
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats
+from app.agree.gold_answers import Share, as_evidence, gold_by_person
 from app.agree.reliability import Reliability, normal_scores, reliability
 from app.agree.scrutiny import FEWEST_SHARED, Pace, scrutinise
 from app.tables.accounts import Membership, Person, Role
@@ -119,6 +120,7 @@ class WorkerRow:
     evidence: dict[Kind, Evidence]
     is_paused: bool
     is_excluded: bool
+    gold: Share
 
     @property
     def findings(self) -> list[Evidence]:
@@ -149,7 +151,8 @@ def survey(session: Session, project: Project) -> Workforce:
     if work is None:
         return Workforce([], Biases(None, None, 0), 0, True)
     model = reliability(work.answers)
-    found = scrutinise(work.answers, pace_of(work))
+    gold = gold_by_person(session, project)
+    found = scrutinise(work.answers, pace_of(work), as_evidence(gold, work.people))
     shared = np.bincount(work.answers.people, work.is_shared, work.answers.n_people).astype(int)
     rows = [
         WorkerRow(
@@ -159,6 +162,7 @@ def survey(session: Session, project: Project) -> Workforce:
             {one.kind: one for one in found[j]},
             is_paused,
             is_excluded,
+            gold.get(person.id, Share(0, 0)),
         )
         for j, (person, is_paused, is_excluded) in enumerate(_people(session, project, work.people))
     ]

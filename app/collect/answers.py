@@ -4,13 +4,13 @@ import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
 from app.collect import controls, flagging
+from app.collect.changing import why_unchangeable
 from app.collect.controls import TimeIn
 from app.collect.flagging import (
     Answers,
@@ -250,7 +250,8 @@ def change_comparison(
     new = _Said(rating, is_about_equal, is_both_bad, confidence, comment.strip(), answers)
     if new == old:
         return comparison
-    if refusal := why_unchangeable(session.get_one(Project, comparison.project_id), comparison):
+    project = session.get_one(Project, comparison.project_id)
+    if refusal := why_unchangeable(session, project, comparison):
         raise Forbidden(refusal)
     if after is not None and after != comparison.revision:
         raise Conflict("You have changed this answer in another tab. Reload the page to see it.")
@@ -278,20 +279,6 @@ def change_comparison(
     session.flush()
     write_flags(session, comparison.id, comparison.pair_id, answers)
     return comparison
-
-
-def why_unchangeable(project: Project, comparison: Comparison) -> str:
-    """A sentence where this answer can no longer be changed, or nothing."""
-    hours = project.undo_hours
-    if hours is None or utc_now() - comparison.created_at < timedelta(hours=hours):
-        return ""
-    if hours == 0:
-        return "In this project an answer stands as it was given. Tell an admin if one is wrong."
-    window = "an hour" if hours == 1 else f"{hours:,} hours"
-    return (
-        f"In this project an answer can be changed for {window}, and this one is older. "
-        "It stands as it is; tell an admin if it is wrong."
-    )
 
 
 def active_seconds(claimed: float, assignment: Assignment | Lease) -> float:

@@ -76,6 +76,15 @@ def check_flags(flags: Mapping[uuid.UUID, Flag], given: Sequence[FlagIn]) -> Ans
     return answers
 
 
+def check_some_flags(flags: Mapping[uuid.UUID, Flag], given: Sequence[FlagIn]) -> Answers:
+    """As `check_flags`, with none required and none conditional. Raises Invalid."""
+    for one in given:
+        if one.flag_id not in flags:
+            raise Invalid("This project has no such flag. Reload the page.", field="flags")
+        _check_value(flags[one.flag_id], one)
+    return {(one.flag_id, one.side): one.value for one in given}
+
+
 def _check_value(flag: Flag, one: FlagIn) -> None:
     is_sided = flag.scope is FlagScope.COMPLETION
     if is_sided != (one.side is not None) or one.side not in ("A", "B", None):

@@ -1,6 +1,7 @@
 """What the compare page posts."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated
 
@@ -55,12 +56,7 @@ class AnswerForm(BaseModel):
 
     def flags(self, is_flipped: bool) -> list[FlagIn]:
         """The answered flags in the frame of A and B. Raises Invalid."""
-        extra = (self.model_extra or {}).items()
-        return [
-            _flag_in(name.removeprefix(FLAG), str(_last(value)), is_flipped)
-            for name, value in extra
-            if name.startswith(FLAG) and value not in ("", [])
-        ]
+        return flags_in(self.model_extra, is_flipped)
 
 
 class NewAnswerForm(AnswerForm):
@@ -109,6 +105,15 @@ class PauseForm(BaseModel):
 
 class LeaseForm(BaseModel):
     assignment_id: uuid.UUID
+
+
+def flags_in(extra: Mapping[str, object] | None, is_flipped: bool) -> list[FlagIn]:
+    """The flags among a form's further fields, in the frame of A and B. Raises Invalid."""
+    return [
+        _flag_in(name.removeprefix(FLAG), str(_last(value)), is_flipped)
+        for name, value in (extra or {}).items()
+        if name.startswith(FLAG) and value not in ("", [])
+    ]
 
 
 def _flag_in(name: str, value: str, is_flipped: bool) -> FlagIn:

@@ -9,8 +9,8 @@ from app.collect.answers import (
     change_comparison,
     own_comparison,
     record_comparison,
-    why_unchangeable,
 )
+from app.collect.changing import why_unchangeable
 from app.collect.controls import TimeIn, check_times
 from app.collect.drafts import Standing, draft_of, save_draft
 from app.collect.flagging import Answers, FlagIn, SideName, read_flags

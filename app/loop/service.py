@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs, runs
 from app.accounts.audit import record_event
+from app.agree.gold import retire_worn_everywhere
 from app.collect.service import sweep_expired
 from app.datasets.service import freeze
 from app.db import is_server_away
@@ -34,7 +35,11 @@ def advance(session: Session) -> list[str]:
     Safe to call from several workers at once: a project that another one looks at is left to it.
     What goes wrong in one project stops none of the others. Flushes, never commits.
     """
-    sentences = [_carefully(session, _take_back), _carefully(session, _free_pairs)]
+    sentences = [
+        _carefully(session, _take_back),
+        _carefully(session, _free_pairs),
+        _carefully(session, _retire_gold),
+    ]
     projects = session.scalars(
         select(Project).where(~Project.is_archived).order_by(Project.created_at, Project.id)
     ).all()
@@ -142,6 +147,11 @@ def _take_one_back(session: Session, job: Job) -> str:
 def _free_pairs(session: Session) -> str:
     n_expired = sweep_expired(session)
     return f"Leases that ran out: {n_expired}. Their pairs are free again." if n_expired else ""
+
+
+def _retire_gold(session: Session) -> str:
+    n = retire_worn_everywhere(session)
+    return f"Gold items that enough people have seen: {n}. They are retired." if n else ""
 
 
 def _advance_one(session: Session, project: Project) -> str:

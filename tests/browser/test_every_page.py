@@ -51,6 +51,8 @@ EMPTY = (
         "agree/workforce",
         "agree/mine",
         "agree/verdicts",
+        "agree/gold",
+        "agree/gold/choose",
     ),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
@@ -166,7 +168,7 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
     return [
         *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
         *(f"messages/{amy.id}", f"messages/new?to={amy.id}"),
-        *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}"),
+        *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}", f"agree/gold/{pair_id}"),
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),

@@ -33,7 +33,7 @@ def prepare(
 
 
 def publish(session: Session, project_id: uuid.UUID, folder: Path) -> int:
-    """Write the priorities, and the chances of B, to pairs that are still fresh; how many they were.
+    """Write priorities, and the chances of B, to pairs that are still fresh; how many they were.
 
     A pair that someone holds or has answered stays where it is: the claim serves those first, to
     finish their overlap, and their order among themselves is settled.

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.agree.routes import overview, verdicts, workforce
+from app.agree.routes import gold, overview, verdicts, workforce
 
 router = APIRouter()
-for part in (overview, workforce, verdicts):
+for part in (overview, workforce, verdicts, gold):
     router.include_router(part.router)

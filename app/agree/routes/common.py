@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.agree import charts
+from app.agree.exact import wilson
 from app.web.access import Access
 
 BASE = "/projects/{slug}/agree"
@@ -18,4 +19,11 @@ def tools(access: Access, tab: str) -> dict[str, Any]:
         "api_url": f"/api/v1/projects/{slug}/agreement",
         "range_words": charts.range_words,
         "percent": charts.percent,
+        "share_words": share_words,
     }
+
+
+def share_words(n_right: int, n: int) -> str:
+    """Wilson's 95% interval and n: "41 to 93%, n 8"; nothing for none."""
+    low, high = wilson(n_right, n)
+    return f"{100 * low:.0f} to {100 * high:.0f}%, n {n:,}" if n else ""

@@ -177,7 +177,7 @@ def edit(
             (was, shown(was.rating, comparison.is_flipped))
             for was in earlier_versions(session, comparison.id)
         ],
-        "unchangeable": service.why_unchangeable(access.project, comparison),
+        "unchangeable": service.why_unchangeable(session, access.project, comparison),
         "back": back,
         "why": None,
         "guidelines": current_guidelines(session, access.project.id),
