@@ -6,7 +6,7 @@ import { sitting } from "./timer.js";
 const AWAY_MS = 600_000;
 const LOOK_MS = 15_000;
 
-const pair = () => document.getElementById("pair");
+const pair = () => document.getElementById("pair") ?? document.getElementById("sheet");
 const line = () => document.getElementById("break");
 const key = () => `prefloop.sitting.${pair()?.dataset.person ?? ""}`;
 

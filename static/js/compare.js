@@ -29,7 +29,7 @@ function renewLease() {
 
 function begin() {
   awaitRenewal();
-  document.querySelectorAll(".opens-comment, [data-waits]").forEach((one) => one.removeAttribute("hidden"));
+  document.querySelector(".opens-comment")?.removeAttribute("hidden");
   document.dispatchEvent(new CustomEvent("prefloop:pair"));
 }
 
@@ -55,14 +55,7 @@ function settle() {
 
 const isOurs = (event) => event.target?.closest?.("#pair") || event.detail?.ctx?.target?.id === "pair";
 
-const waiting = (event) => event.detail?.ctx?.sourceElement?.matches("[data-waits]");
-
 document.addEventListener("htmx:before:request", (event) => {
-  if (waiting(event)) {
-    // A pair that nobody is there to see is better left to others.
-    if (document.hidden || document.documentElement.hasAttribute("data-idle")) event.preventDefault();
-    return;
-  }
   if (isOurs(event)) pair().setAttribute("aria-busy", "true");
 });
 
@@ -76,7 +69,7 @@ document.addEventListener("htmx:after:swap", (event) => {
 // The server is there and refused: its own words are in the toast. A proxy's are not.
 document.addEventListener("htmx:response:error", (event) => {
   setTimeout(() => {
-    if (!waiting(event) && !toasts.querySelector(".is-danger") && !event.detail?.ctx?.sourceElement?.dataset.waiting) {
+    if (!toasts.querySelector(".is-danger") && !event.detail?.ctx?.sourceElement?.dataset.waiting) {
       say("The server could not take your answer just now. It is still here: press Enter to send it again.");
     }
   }, 50);
@@ -84,7 +77,7 @@ document.addEventListener("htmx:response:error", (event) => {
 
 document.addEventListener("htmx:error", (event) => {
   // What the outbox has taken is sent by itself, and its bar says so.
-  if (!event.detail?.ctx || event.detail.ctx.sourceElement?.dataset.waiting || waiting(event)) return;
+  if (!event.detail?.ctx || event.detail.ctx.sourceElement?.dataset.waiting) return;
   say("No connection to the server. Your answer is still here: press Enter to send it again.");
 });
 

@@ -53,6 +53,7 @@ const deeds = {
   k: () => go(here - 1),
   c: () => document.getElementById("comment")?.focus(),
   w: () => document.getElementById("text")?.focus(),
+  ",": () => document.querySelector('[data-deed=","]')?.click(),
   s: () => document.getElementById("skip")?.togglePopover(),
   g: () => document.getElementById("guidelines")?.togglePopover(),
   "?": () => document.getElementById("keys")?.togglePopover(),

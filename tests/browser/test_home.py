@@ -6,11 +6,15 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy.orm import Session
 
+from app.collect.kinds import PromptKind
+from app.collect.kinds.leases import release as release_prompt
 from app.collect.service import release
 from app.projects.service import add_guideline_version
+from app.tables.accounts import Person
 from app.tables.base import utc_now
 from tests.browser.conftest import Visit, console_is_clean, is_accessible
 from tests.browser.test_compare import COLLECT, current, wait_for_next
+from tests.collect.test_kinds import take, world
 from tests.collect.worlds import lease, make_world
 from tests.support import Browsing
 
@@ -19,6 +23,14 @@ pytestmark = pytest.mark.browser
 WORKED = """([person, ms]) => localStorage.setItem(
     `prefloop.sitting.${person}`, JSON.stringify({ ms, at: Date.now() }))"""
 LOOK = "document.querySelector('[data-waits]').dispatchEvent(new CustomEvent('every'))"
+
+
+def begin_after(page: Page, ms: int, person: Person, path: str = COLLECT) -> None:
+    """Come to the page after so much active time on earlier ones."""
+    site = page.url.partition("/projects")[0]
+    page.goto(f"{site}/account")
+    page.evaluate(WORKED, [str(person.id), ms])
+    page.goto(site + path)
 
 
 def go_on(page: Page) -> None:
@@ -36,8 +48,7 @@ def test_a_break_is_suggested_when_the_next_pair_comes_and_put_off_until_the_lim
     bar = page.locator("#break")
     expect(bar).to_be_hidden()
     # A moment short of five minutes, and a moment of work on this pair.
-    page.evaluate(WORKED, [str(alice.id), 299_700])
-    page.reload()
+    begin_after(page, 299_700, alice)
     expect(page.locator("#asked")).to_be_visible()
     page.mouse.move(300, 300)
     page.wait_for_timeout(800)
@@ -49,8 +60,7 @@ def test_a_break_is_suggested_when_the_next_pair_comes_and_put_off_until_the_lim
     expect(bar).to_be_hidden()
     go_on(page)
     expect(bar).to_be_hidden()
-    page.evaluate(WORKED, [str(alice.id), 300_000])
-    page.reload()
+    begin_after(page, 300_000, alice)
     bar.get_by_role("button", name="Take a break").click()
     expect(page.get_by_text("That pair went back to the queue")).to_be_visible()
     assert console_is_clean(page)
@@ -112,3 +122,26 @@ def test_only_a_page_that_waits_is_told_nothing(session: Session, browsing: Brow
     page = browsing.get(f"{COLLECT}?waits=true", **waiting).text
     assert "This work is paused" in page
     assert "<html" not in page
+
+
+def test_other_kinds_of_work_wait_pause_and_are_given_back_alike(
+    visit: Visit, session: Session
+) -> None:
+    project, (alice, bob) = world(session, "alice", "bob", n=1, break_after_minutes=5)
+    bobs = take(session, project, bob, PromptKind.RATE)
+    page = visit(alice, f"{COLLECT}/kinds/rate")
+    with page.expect_response("**/rate?waits=true") as heard:
+        page.evaluate(LOOK)
+    assert heard.value.headers.get("hx-refresh") is None
+    release_prompt(session, bobs)
+    session.commit()
+    page.evaluate(LOOK)
+    expect(page.locator("#answer")).to_be_visible()
+    begin_after(page, 301_000, alice, f"{COLLECT}/kinds/rate")
+    expect(page.locator("#break")).to_contain_text("You have worked for 5 active minutes")
+    assert is_accessible(page)
+    page.locator("#break").get_by_role("button", name="Not now").click()
+    expect(page.locator("#break")).to_be_hidden()
+    page.keyboard.press(",")
+    expect(page.get_by_text("That one went back to the queue")).to_be_visible()
+    assert console_is_clean(page)

@@ -8,6 +8,8 @@ from app.collect.home.pace import Work, in_hours, pace_chart, pace_of
 from app.collect.kinds import PromptKind
 from app.collect.kinds.leases import Finished
 from app.collect.kinds.service import record_ranking
+from app.collect.messages.service import send
+from app.projects.service import add_guideline_version
 from app.tables.base import utc_now
 from tests.collect.test_kinds import make_prompts, take
 from tests.collect.worlds import answer, make_world
@@ -83,3 +85,18 @@ def test_the_start_page_leads_to_ones_own_answers_and_agreement(
     assert "1 answer in seven days" in page
     assert browsing.get("/projects/garden/agree/mine").status_code == 200
     assert utc_now().strftime("most on %A") in page
+
+
+def test_the_start_page_says_what_is_new_to_read(session: Session, browsing: Browsing) -> None:
+    project, (alice, bob) = make_world(session, "alice", "bob")
+    browsing.sign_in(alice)
+    page = browsing.get("/").text
+    assert "new to you" not in page
+    assert "waits for you. <a" not in page
+    add_guideline_version(session, project, markdown="Be kind.", created_by=None)
+    send(session, project, sender=bob, is_staff=True, to=[alice.id], body="Hello")
+    session.commit()
+    page = browsing.get("/").text
+    assert "/projects/garden/guidelines/since" in page
+    assert "new to you" in page
+    assert "A message waits for you." in page

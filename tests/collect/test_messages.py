@@ -175,5 +175,4 @@ def test_a_piece_of_a_page_counts_no_messages(browsing: Browsing, team: Team) ->
     form = {"assignment_id": found, "idempotency_key": "one", "rating": "3"}
     url = "/projects/garden/collect/answers"
     assert browsing.post(url, form, headers={"HX-Request": "true"}).status_code == 200
-    assert asked
     assert not any("from message m" in one for one in asked)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.accounts.queries import Pause, pause_of
 from app.collect.kinds import PromptKind, open_work
 from app.projects.queries import Member, n_done
+from app.projects.reading import reading_of
 from app.projects.remaining import MANY, n_left
 from app.tables.accounts import Person, Role
 from app.tables.projects import Project
@@ -44,6 +45,7 @@ class Queue:
     done: int
     pause: Pause | None = None
     tasks: tuple[Task, ...] = ()
+    is_unread: bool = False  # the guidelines, in the version that holds now
 
     @property
     def left_in_words(self) -> str:
@@ -78,4 +80,5 @@ def _queue(session: Session, person: Person, member: Member) -> Queue:
         n_done(session, project.id, person.id),
         pause_of(session, project.id, person.id) if member.is_paused else None,
         tuple(Task(kind, left) for kind, left in work.items() if left),
+        reading_of(session, project.id, person.id).is_due,
     )

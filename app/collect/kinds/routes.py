@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from app.accounts.audit import record_event
 from app.collect.kinds import leases, queries, service
 from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
-from app.collect.leases import Nothing
+from app.collect.leases import Nothing, Why
 from app.db import session_scope
-from app.projects.queries import current_guidelines
+from app.projects.reading import reading_of
 from app.projects.remaining import MANY
 from app.projects.skipping import in_words, reasons_of
 from app.tables.base import utc_now
@@ -23,7 +23,7 @@ from app.web.dependencies import SessionDep
 from app.web.downloads import attachment
 from app.web.login import address_of
 from app.web.redirects import redirect
-from app.web.templating import render
+from app.web.templating import is_htmx, render
 
 router = APIRouter(prefix="/projects/{slug}", include_in_schema=False)
 
@@ -46,9 +46,17 @@ def kinds_page(request: Request, session: SessionDep, access: AnnotatorAccess) -
 
 @router.get("/collect/kinds/{kind}")
 def kind_page(
-    request: Request, session: SessionDep, access: AnnotatorAccess, kind: PromptKind
+    request: Request,
+    session: SessionDep,
+    access: AnnotatorAccess,
+    kind: PromptKind,
+    waits: bool = False,
 ) -> Response:
+    """The prompt on this person's page. A page that `waits` is told to load again, or nothing."""
     found = leases.next_prompt(session, access.project, access.person.id, kind)
+    if waits and is_htmx(request):
+        is_busy = isinstance(found, Nothing) and found.why is Why.BUSY
+        return Response(status_code=204, headers={} if is_busy else {"HX-Refresh": "true"})
     context = _context(session, access, kind)
     if isinstance(found, Nothing):
         context |= {
@@ -66,6 +74,7 @@ def kind_page(
 
 
 def _context(session: Session, access: Access, kind: PromptKind) -> dict[str, Any]:
+    reading = reading_of(session, access.project.id, access.person.id)
     left = leases.open_work(session, access.project.id, access.person.id).get(kind, 0)
     return {
         "access": access,
@@ -73,7 +82,8 @@ def _context(session: Session, access: Access, kind: PromptKind) -> dict[str, An
         "left": f"more than {MANY}" if left > MANY else str(left),
         "letters": service.LETTERS,
         "reasons": reasons_of(session, access.project.id),
-        "guidelines": current_guidelines(session, access.project.id),
+        "reading": reading,
+        "guidelines": reading.current,
     }
 
 
