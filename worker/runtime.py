@@ -234,8 +234,8 @@ def distribute(model: Any, runtime: Runtime) -> Any:
 
     if runtime.world_size == 1:
         return model
-    devices = [runtime.device] if runtime.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    # Without device_ids it leaves what it is given where it is; callers move their own tensors.
+    return DistributedDataParallel(model, broadcast_buffers=False)
 
 
 def unwrap(model: Any) -> Any:

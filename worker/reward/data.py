@@ -217,12 +217,14 @@ def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encod
     )
 
 
-def cut_batches(data: Encoded, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def cut_batches(
+    data: Encoded, batch_size: int, seed: int, epoch: int, *, is_packed: bool = False
+) -> list[list[int]]:
     """Row numbers of each batch of one epoch; a pure function of its arguments.
 
     Where completions appear in many pairs, a batch stays within a group, so that a completion is
     encoded once for all its pairs in the batch. Else rows of like length go together, which
-    spares padding. Either way the batches come in random order.
+    spares padding, unless they are packed, which has none. Batches come in random order.
     """
     stream = random.Random(f"batches {seed} {epoch}")  # noqa: S311 (no secret)
     rows = list(range(len(data)))
@@ -230,7 +232,7 @@ def cut_batches(data: Encoded, batch_size: int, seed: int, epoch: int) -> list[l
     if 2 * len(data) >= _SHARED_ENOUGH * len(data.sequences):
         ordered = _by_group(rows, data, batch_size, stream)
     else:
-        ordered = _by_length(rows, data, batch_size)
+        ordered = rows if is_packed else _by_length(rows, data, batch_size)
     batches = [ordered[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     stream.shuffle(batches)
     return batches

@@ -21,7 +21,7 @@ from worker.reward.loss import (
     strength_margins,
     strength_targets,
 )
-from worker.reward.score import forward
+from worker.reward.scorer import Scorer
 from worker.runtime import (
     Runtime,
     all_reduce_sum,
@@ -85,15 +85,19 @@ def train(
     Raises TrainerError for a loss that is no number and for checkpoints of another run; Stopped
     when the process was asked to end, after saving.
     """
-    plan = _plan(data, configuration)
+    scorer = Scorer(model, runtime)
+    if scorer.reason:
+        progress.note(f"This network reads each completion apart: {scorer.reason}.")
+    plan = _plan(data, configuration, is_packed=scorer.is_packed)
     optimiser = torch.optim.AdamW(
         model.parameters(),
         lr=configuration.learning_rate,
         weight_decay=configuration.weight_decay,
+        fused=True,
     )
     identity = {"configuration": configuration.as_dict(), "data_hash": data_hash}
     step = _resume(model, optimiser, checkpoints, identity, runtime=runtime, progress=progress)
-    spread = distribute(model, runtime)
+    spread = distribute(scorer, runtime)
     spread.train(configuration.has_dropout)
     weights = pair_weights(data, configuration.loss)  # [N]
 
@@ -125,7 +129,7 @@ def train(
             save(step)
         if is_stopping and step < len(plan):
             raise Stopped(f"Stopped after step {step} of {len(plan)}; the checkpoint is saved.")
-    return unwrap(spread)
+    return model
 
 
 def pair_weights(data: Encoded, loss: Loss) -> Tensor:
@@ -160,7 +164,7 @@ def rate_factor(step: int, n_steps: int, warmup: float) -> float:
 
 
 def _losses(
-    model: Any,
+    scorer: Any,
     data: Encoded,
     batch: Sequence[int],
     *,
@@ -175,7 +179,7 @@ def _losses(
     used, places = torch.unique(
         torch.cat([data.chosen[rows], data.rejected[rows]]), return_inverse=True
     )  # [U], [2B]
-    scores = forward(model, [data.sequences[index] for index in used.tolist()], runtime)  # [U]
+    scores = scorer([data.sequences[index] for index in used.tolist()])  # [U]
     chosen, rejected = scores[places.to(scores.device)].chunk(2)  # [2B] → [B], [B]
     losses = losses_of(
         configuration.loss,
@@ -196,11 +200,13 @@ def _losses(
     return scaled, {"loss": loss, "accuracy": right, "margin": margin}
 
 
-def _plan(data: Encoded, configuration: RewardConfiguration) -> list[list[int]]:
+def _plan(data: Encoded, configuration: RewardConfiguration, *, is_packed: bool) -> list[list[int]]:
     """The batches of the whole run in order; a fraction of an epoch ends within it."""
     batches: list[list[int]] = []
     for epoch in range(math.ceil(configuration.epochs)):
-        batches += cut_batches(data, configuration.batch_size, configuration.seed, epoch)
+        batches += cut_batches(
+            data, configuration.batch_size, configuration.seed, epoch, is_packed=is_packed
+        )
     an_epoch = math.ceil(len(data) / configuration.batch_size)
     return batches[: max(1, round(an_epoch * configuration.epochs))]
 

@@ -1,0 +1,96 @@
+"""Attention over a packed row of sequences, for causal networks of Hugging Face transformers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from worker.reward.packing import Block, Call, Gathered, Layout
+
+_NAME = "prefloop_packed"
+# What a network passes to its attention and this one leaves out without changing the result.
+_HARMLESS = {"position_ids", "use_cache", "cache_position", "position_embeddings", "is_causal"}
+
+
+@contextmanager
+def packed_attention(network: Any) -> Iterator[None]:
+    """Let the network's attention read a `layout` that is passed to its forward."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(_NAME, _attend)
+    configs = {id(one.config): one.config for one in network.modules() if hasattr(one, "config")}
+    before = [(config, config._attn_implementation) for config in configs.values()]
+    try:
+        for config, _ in before:
+            config._attn_implementation = _NAME
+        yield
+    finally:
+        for config, name in before:
+            config._attn_implementation = name
+
+
+def _attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    _attention_mask: Tensor | None,
+    *,
+    layout: Layout,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Each token's attention to its own sequence; [1, H, T, D] three times → [1, T, H, D].
+
+    Raises ValueError for what the network asks for besides, such as a sliding window.
+    """
+    unknown = [name for name, one in others.items() if one is not None and name not in _HARMLESS]
+    if unknown or not (getattr(module, "is_causal", True) and others.get("is_causal", True)):
+        raise ValueError(f"packed attention does not know {unknown or 'attention both ways'}")
+    if key.shape[1] != query.shape[1]:
+        repeats = query.shape[1] // key.shape[1]
+        key, value = (one.repeat_interleave(repeats, dim=1) for one in (key, value))
+    rows = [one[0].transpose(0, 1) for one in (query, key, value)]  # [T, H, D]
+    parts = []
+    for call in layout.calls:
+        (q, k, v), mask = _gather(call, rows)
+        out = scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=mask is None,
+            scale=scaling,
+        )  # [n, H, L, D]
+        parts.append(out.transpose(1, 2).flatten(0, 1))
+    together = parts[0] if len(parts) == 1 else torch.cat(parts)  # [results, H, D]
+    if layout.order is not None:
+        together = together.index_select(0, layout.order)
+    return together[None], None  # [T, H, D] → [1, T, H, D]
+
+
+def _gather(call: Call, rows: list[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+    """What a call reads of query, key and value, [T, H, D] → [n, L, H, D], and a mask if needed."""
+    if isinstance(call, Block):
+        size = (call.n, call.length, *rows[0].shape[1:])
+        return [
+            one[call.start : call.start + call.n * call.length].reshape(size) for one in rows
+        ], None
+    if isinstance(call, Gathered):
+        n, length = call.places.shape
+        flat = call.places.flatten()
+        return [one.index_select(0, flat).view(n, length, *one.shape[1:]) for one in rows], None
+    query, *others = rows
+    own = query[None, call.start : call.end]  # [1, B, H, D]
+    read = [
+        torch.cat([one[call.trunk : call.trunk_end], one[call.start : call.end]])[None]
+        for one in others
+    ]  # [1, P + B, H, D] twice
+    n_own, n_read = own.shape[1], read[0].shape[1]
+    mask = torch.ones(n_own, n_read, dtype=torch.bool, device=own.device).tril(n_read - n_own)
+    return [own, *read], mask
