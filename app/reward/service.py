@@ -13,11 +13,11 @@ from app.tables.jobs import Job, JobKind
 from app.tables.projects import Project
 from app.tables.runs import RewardRun
 
-BATCH = 32
+BATCH, TINY_BATCH = 32, 64
 # The built-in network reads few comparisons several times, at the rates it was measured to learn
 # with; a network of real size knows them by heart after one pass (docs/decisions/0010).
 TINY_STEPS, TINY_MOST_EPOCHS = 480, 12
-TINY_OPTIONS = {"loss": "soft", "learning_rate": 2e-3}
+TINY_OPTIONS = {"loss": "soft", "learning_rate": 3e-3, "batch_size": TINY_BATCH}
 
 
 def default_configuration(project: Project, n_train: int) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def default_configuration(project: Project, n_train: int) -> dict[str, Any]:
     common = {"seed": project.seed, "batch_size": BATCH}
     if project.base_model != "tiny":
         return common | {"epochs": 1, "loss": "scaled"}
-    steps_an_epoch = max(1, ceil(n_train / BATCH))
+    steps_an_epoch = max(1, ceil(n_train / TINY_BATCH))
     epochs = min(TINY_MOST_EPOCHS, max(1, round(TINY_STEPS / steps_an_epoch)))
     return common | {"epochs": epochs} | TINY_OPTIONS
 

@@ -12,6 +12,7 @@ from worker.demo.command import mean_by_step
 from worker.demo.measure import Mean
 from worker.demo.picture import Curve, draw, ticks
 from worker.demo.report import Round, as_table
+from worker.demo.settings import DemoSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -106,7 +107,9 @@ def test_one_round_of_the_demonstration_raises_the_true_reward(tmp_path: Path) -
     assert after["mean"] - before["mean"] > 2 * noise
     assert only["predicted_reward"]["after"] > only["predicted_reward"]["before"]
     assert only["reward_accuracy"] > 0.5
-    assert only["n_comparisons"] > 1000
+    # Every pair is answered, and a prompt's last completions may make a few more than were asked.
+    asked = DemoSettings().comparisons_per_round
+    assert asked <= only["n_comparisons"] < asked + 10
     assert only["kl"] > 0
     assert picture.read_text().startswith("<svg")
     assert "Round 1" in done.stdout
