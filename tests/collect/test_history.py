@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.collect.history.forms import HistoryForm
-from app.collect.history.queries import Place, Wanted, answers_of
+from app.collect.history.queries import Place, Wanted, _next_length, answers_of
 from app.collect.service import FlagIn
 from app.tables.accounts import Person, Role
 from app.tables.base import utc_now
@@ -130,6 +130,13 @@ def test_a_search_that_finds_nothing_ends_in_time_and_goes_on_from_there(
     found = answers_of(*who, wanted)
     assert len(found.rows) == 1
     assert found.next is None
+
+
+def test_a_span_grows_while_it_is_quick_and_shrinks_for_long_texts() -> None:
+    assert _next_length(200, taken=0.01) == 400
+    assert _next_length(2_000, taken=0.01) == 2_000
+    assert _next_length(200, taken=0.3) == 100
+    assert _next_length(200, taken=60) == 20
 
 
 def answer_all(session: Session, project: Project, person_id: object) -> None:

@@ -144,9 +144,30 @@ def test_settings_are_saved_and_written_in_the_trail(browsing: Browsing, session
     assert event.detail["overlap"] == 3
 
 
+def test_skips_breaks_and_reading_are_settings_and_empty_is_a_value(
+    browsing: Browsing, session: Session
+) -> None:
+    alice, project = make_person(session), make_project(session)
+    join(session, project, alice, Role.ADMIN)
+    browsing.sign_in(alice)
+    page = browsing.get("/projects/garden/settings").text
+    assert 'name="break_after_minutes" type="number" value="50"' in page
+    chosen = {"skips_to_admin": "3", "break_after_minutes": "", "is_reading_required": "true"}
+    assert browsing.post("/projects/garden/settings", {**SETTINGS, **chosen}).status_code == 303
+    session.refresh(project)
+    assert (project.skips_to_admin, project.break_after_minutes) == (3, None)
+    assert project.is_reading_required
+    page = browsing.get("/projects/garden/settings").text
+    assert 'name="skips_to_admin" type="number" value="3"' in page
+    assert 'name="is_reading_required" value="true" checked' in page
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
+        ("skips_to_admin", "0", "Choose a number from 1 to 1,000."),
+        ("break_after_minutes", "4", "Choose a number from 5 to 480."),
+        ("break_after_minutes", "soon", "Write a whole number, or leave it empty."),
         ("name", "", "Give the project a name."),
         ("question", "x" * 201, "Use at most 200 characters; these are 201."),
         ("overlap", "0", "Choose a number from 1 to 20."),

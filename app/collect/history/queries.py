@@ -21,7 +21,8 @@ from app.tables.collect import Comparison, Completion, FlagAnswer, Pair, Prompt
 from app.tables.projects import Project
 
 SECONDS = 0.5  # how long one page looks before it says how far it came
-SPAN, LONGEST_SPAN = 200, 2_000
+SPAN, LONGEST_SPAN, SHORTEST_SPAN = 200, 2_000, 20
+SPAN_SECONDS = 0.15  # what a span should take: long texts make it shorter
 
 # Ends are infinite rather than left out: a plan for "no end or before it" would walk from the top.
 _SPAN = """
@@ -95,20 +96,30 @@ def answers_of(
     # One more than fits, to know whether another page follows.
     n = SPAN if tests else size + 1
     while True:
+        began = time.monotonic()
         span = walk.span(place, n)
         found += _look(session, [row.id for row in span], tests, is_back)
         is_end = len(span) < n
         if span:
             place = Place(span[-1].created_at, span[-1].id, is_back)
-        is_cut = time.monotonic() > ends
+        taken = time.monotonic() - began
+        longer = _next_length(n, taken)
+        # What the next span would take is known well enough not to begin what cannot be ended.
+        is_cut = time.monotonic() + taken * longer / n > ends
         if is_end or is_cut or len(found) > size:
             break
-        n = min(LONGEST_SPAN, n * 2)
+        n = longer
     if len(found) > size:
         found = found[:size]
         last = found[-1][0]
         return Page(_newest_first(found), Place(last.created_at, last.id, is_back))
     return Page(_newest_first(found), None if is_end else place, not is_end and is_cut)
+
+
+def _next_length(n: int, taken: float) -> int:
+    """How long the next span is, after one of `n` answers took so many seconds."""
+    wanted = int(n * min(2.0, SPAN_SECONDS / max(taken, 1e-6)))
+    return max(SHORTEST_SPAN, min(LONGEST_SPAN, wanted))
 
 
 def _newest_first(found: Answers) -> Answers:
