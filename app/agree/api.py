@@ -9,6 +9,7 @@ from app.agree import service, tables
 from app.agree.forms import read_filter
 from app.agree.opinions import every_verdict
 from app.agree.queries import Filter
+from app.agree.researchers import with_researchers
 from app.agree.upkeep import catch_up
 from app.agree.workforce import survey
 from app.web.access import StaffAccess
@@ -61,6 +62,19 @@ def retests(access: StaffAccess, session: SessionDep) -> Response:
 def workforce(access: StaffAccess, session: SessionDep) -> Response:
     head, rows = tables.workforce_rows(survey(session, access.project))
     return csv_response(tables.as_csv(head, rows), "workforce.csv")
+
+
+@router.get("/researchers.csv")
+def researchers(access: StaffAccess, session: SessionDep) -> Response:
+    """A row a source and week: the share on the same side, its interval, comparisons and pairs."""
+    head = ["source", "week", "same_side", "low", "high", "n", "n_pairs"]
+    rows = [
+        [source, one.week.isoformat(), m.share, m.low, m.high, m.n, m.n_pairs]
+        for source, weeks in with_researchers(session, access.project).weeks.items()
+        for one in weeks
+        for m in (one.match,)
+    ]
+    return csv_response(tables.as_csv(head, rows), "researchers-and-annotators.csv")
 
 
 @router.get("/verdicts.csv")

@@ -1,13 +1,16 @@
 """What the pages of agreement are asked for."""
 
+import time
 import uuid
 from datetime import date
+from math import isfinite
 
 from pydantic import BaseModel, ConfigDict
 
+from app.agree.experts import ExpertIn
 from app.agree.gold import GoldIn
 from app.agree.queries import Filter
-from app.collect.forms import flags_in
+from app.collect.forms import canonical_rating, flags_in
 from app.errors import Invalid
 from app.tables.agree import EVERY_VERSION
 
@@ -68,3 +71,34 @@ class GoldRulesForm(BaseModel):
         if not 0 < share <= 1:
             raise Invalid("Write a share from 1 to 100, or nothing.", field="gold_seen_share")
         return share
+
+
+class DecisionForm(BaseModel):
+    """An answer of staff's own. `opened` is when the page was, in seconds since 1970."""
+
+    model_config = ConfigDict(extra="allow")
+
+    pair_id: uuid.UUID | None = None
+    rating: int = 0
+    note: str = ""
+    opened: float = 0.0
+    is_guideline_at_fault: bool = False
+    action: str = ""
+
+    def read(self, *, is_flipped: bool) -> ExpertIn:
+        """In the frame of A and B. Raises Invalid."""
+        return ExpertIn(
+            canonical_rating(self.rating, is_flipped),
+            time.time() - self.opened if isfinite(self.opened) else 0.0,
+            flags_in(self.model_extra, is_flipped),
+            self.note.strip(),
+        )
+
+    def said(self) -> dict[str, str]:
+        """As it was posted, for the page that refuses it."""
+        extra = {name: str(value) for name, value in (self.model_extra or {}).items()}
+        return {**extra, "rating": str(self.rating)}
+
+
+class SendBackForm(BaseModel):
+    words: str = ""

@@ -91,7 +91,7 @@ def list_verdicts(session: Session, project: Project, show: Show, page: int) -> 
         or (show is Show.NOISY and one.is_noisy)
     ]
     rows = chosen[page * PAGE : (page + 1) * PAGE]
-    asks = _prompts(session, [one.pair_id for one in rows])
+    asks = prompts_of(session, [one.pair_id for one in rows])
     return Listing(
         [Verdict(**{**one.__dict__, "asks": asks.get(one.pair_id, "")}) for one in rows],
         len(every),
@@ -102,7 +102,8 @@ def list_verdicts(session: Session, project: Project, show: Show, page: int) -> 
     )
 
 
-def _prompts(session: Session, pair_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+def prompts_of(session: Session, pair_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The last turn of each pair's prompt."""
     rows = session.execute(
         select(Pair.id, Prompt.messages)
         .join(Prompt, Prompt.id == Pair.prompt_id)

@@ -244,6 +244,7 @@ class Comparison(Base):
         CheckConstraint("seconds >= 0", name="seconds_not_negative"),
         Index("ix_comparison_project_id_created_at", "project_id", "created_at"),
         Index("ix_comparison_annotator", "annotator_id", "project_id", "created_at"),
+        Index("ix_comparison_expert", "project_id", postgresql_where=text("role <> 'annotator'")),
     )
 
     id: Mapped[Id]

@@ -55,6 +55,7 @@ const deeds = {
 
 function submit(event) {
   if (!form() || event.target.closest?.("a, button, summary, [popover]")) return;
+  if (event.target.form && event.target.form !== form()) return;
   if (event.target.id === "comment" && !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
   if (!event.repeat) form().requestSubmit();

@@ -53,6 +53,8 @@ EMPTY = (
         "agree/verdicts",
         "agree/gold",
         "agree/gold/choose",
+        "agree/adjudicate",
+        "agree/sample",
     ),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )
@@ -169,6 +171,7 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
         *(f"messages/{amy.id}", f"messages/new?to={amy.id}"),
         *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}", f"agree/gold/{pair_id}"),
+        f"agree/adjudicate/{pair_id}",
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from app.agree import charts, queries, service
 from app.agree.forms import read_filter
 from app.agree.queries import Filter
+from app.agree.researcher_chart import NAMES, researcher_chart
+from app.agree.researchers import with_researchers
 from app.agree.routes.common import BASE, tools
 from app.tables.agree import EVERY_VERSION
 from app.web.access import Access, StaffAccess
@@ -26,6 +28,7 @@ def show(request: Request, access: StaffAccess, session: SessionDep, chosen: Fil
     found = service.overview(session, access.project, chosen)
     api = f"/api/v1/projects/{access.project.slug}/agreement"
     asked = _asked(chosen)
+    researchers = with_researchers(session, access.project)
     context = {
         **tools(access, "overview"),
         "found": found,
@@ -33,6 +36,9 @@ def show(request: Request, access: StaffAccess, session: SessionDep, chosen: Fil
         "is_filtered": bool(asked),
         "asked": asked,
         "version_choices": _version_choices(session, access),
+        "researchers": researchers,
+        "sources": NAMES,
+        "researcher_chart": researcher_chart(researchers, f"{api}/researchers.csv"),
         "headline": charts.headline(found.whole),
         "week_chart": charts.week_chart(found.weeks, f"{api}/weeks.csv{asked}"),
         "raw_chart": charts.raw_chart(found.weeks, f"{api}/weeks.csv{asked}"),

@@ -1,5 +1,6 @@
 """The guidelines: read by every member, written by staff, never edited but followed."""
 
+import uuid
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
@@ -7,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, DomainError, Invalid, NotFound
 from app.markdown import render_markdown
+from app.projects.cases import with_case
 from app.projects.difference import differences
 from app.projects.forms import GuidelinesForm, ReadingForm
 from app.projects.queries import current_guidelines, guideline_versions
@@ -101,10 +103,16 @@ def confirm(
 
 
 @router.get("/edit")
-def edit_guidelines(request: Request, session: SessionDep, access: StaffAccess) -> Response:
+def edit_guidelines(
+    request: Request, session: SessionDep, access: StaffAccess, case: uuid.UUID | None = None
+) -> Response:
+    """`case` is a decision that found the guidelines at fault: its pair stands at their end."""
     current = current_guidelines(session, access.project.id)
+    markdown, note = current.markdown if current else "", ""
+    if case is not None:
+        markdown, note = with_case(session, access.project, markdown, case)
     form = GuidelinesForm(
-        markdown=current.markdown if current else "", after=current.number if current else 0
+        markdown=markdown, change_note=note, after=current.number if current else 0
     )
     return _edit_page(request, session, access, form)
 

@@ -1,0 +1,263 @@
+"""Pairs on which people stand on both sides: ranked by what a decision is worth, and decided.
+
+Worth is the verdict's posterior variance, times how close the reward model sees the two answers
+where it has said so: 4p(1-p), p its chance that B is better. A decision never changes an answer.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, select, text
+from sqlalchemy.orm import Session
+
+from app.accounts.audit import record_event
+from app.agree.experts import ExpertIn, answer_as
+from app.agree.opinions import Verdict, every_verdict, prompts_of
+from app.collect.leases import check_text
+from app.collect.messages.service import send
+from app.errors import Invalid, NotFound
+from app.tables.accounts import Person
+from app.tables.adjudication import Adjudication, Rework
+from app.tables.collect import AnswerRole, Comparison, FlagAnswer, Pair
+from app.tables.projects import Flag, Project
+
+LONGEST_NOTE = 2_000
+
+_DECIDED = text(
+    """
+    select d.pair_id from adjudication d where d.project_id = :project
+    group by d.pair_id having max(d.created_at) >= (
+        select max(c.updated_at) from comparison c
+        where c.pair_id = d.pair_id and c.role = 'annotator' and not c.is_retest
+    )
+    """
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pair in the queue. `closeness` from 0 (sure) to 1 (even), None where not known."""
+
+    verdict: Verdict
+    closeness: float | None
+    worth: float
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The most worth first; `n_decided` pairs were decided and have had no answer since."""
+
+    cases: list[Case]
+    n_decided: int
+    is_scored: bool
+    is_all: bool
+
+
+def queue(session: Session, project: Project, limit: int = 100) -> Queue:
+    """Pairs whose sides are split and that nobody has decided since the last answer."""
+    every, is_all = every_verdict(session, project)
+    decided = set(session.scalars(_DECIDED, {"project": project.id}))
+    split = [one for one in every if one.is_diverging or one.is_noisy]
+    waiting = [one for one in split if one.pair_id not in decided]
+    chances = _chances(session, [one.pair_id for one in waiting])
+    cases = rank([(one, chances.get(one.pair_id)) for one in waiting])[:limit]
+    asks = prompts_of(session, [one.verdict.pair_id for one in cases])
+    named = [
+        Case(
+            Verdict(**{**one.verdict.__dict__, "asks": asks.get(one.verdict.pair_id, "")}),
+            one.closeness,
+            one.worth,
+        )
+        for one in cases
+    ]
+    return Queue(named, len(decided), bool(chances), is_all)
+
+
+def rank(found: Sequence[tuple[Verdict, float | None]]) -> list[Case]:
+    """Cases by worth. A pair that the reward model has not seen counts as its mean pair does."""
+    known = [4 * p * (1 - p) for _, p in found if p is not None]
+    usual = sum(known) / len(known) if known else 1.0
+    cases = []
+    for verdict, p in found:
+        closeness = None if p is None else 4 * p * (1 - p)
+        cases.append(
+            Case(verdict, closeness, verdict.variance * (usual if closeness is None else closeness))
+        )
+    return sorted(cases, key=lambda case: -case.worth)
+
+
+def _chances(session: Session, pairs: Sequence[uuid.UUID]) -> dict[uuid.UUID, float]:
+    rows = session.execute(
+        select(Pair.id, Pair.reward_chance).where(
+            Pair.id.in_(pairs), Pair.reward_chance.is_not(None)
+        )
+    )
+    return {pair: chance for pair, chance in rows if chance is not None}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An annotator's answer without its author; `flags` as (label, side or "", value)."""
+
+    comparison: Comparison
+    flags: list[tuple[str, str, str]]
+    is_sent_back: bool
+
+
+def answers_to(session: Session, pair: Pair) -> list[Answered]:
+    """The annotators' answers to a pair. Ids are random, so their order is nobody's."""
+    answers = session.scalars(
+        select(Comparison)
+        .where(
+            Comparison.pair_id == pair.id,
+            Comparison.role == AnswerRole.ANNOTATOR,
+            Comparison.is_retest.is_(False),
+        )
+        .order_by(Comparison.id)
+    ).all()
+    back = set(
+        session.scalars(
+            select(Rework.comparison_id)
+            .join(Comparison, Comparison.id == Rework.comparison_id)
+            .where(Comparison.pair_id == pair.id, Rework.created_at > Comparison.updated_at)
+        )
+    )
+    return [Answered(one, _flags(session, pair, one), one.id in back) for one in answers]
+
+
+def _flags(session: Session, pair: Pair, comparison: Comparison) -> list[tuple[str, str, str]]:
+    rows = session.execute(
+        select(Flag.label, FlagAnswer.completion_id, FlagAnswer.value, Flag.kind)
+        .join(Flag, Flag.id == FlagAnswer.flag_id)
+        .where(FlagAnswer.comparison_id == comparison.id)
+        .order_by(Flag.position, FlagAnswer.completion_id)
+    )
+    sides = {pair.completion_a_id: "A", pair.completion_b_id: "B", None: ""}
+    return [
+        (label, sides[completion], _value(value, is_scale=kind == "rating_7"))
+        for label, completion, value, kind in rows
+    ]
+
+
+def _value(value: int | None, *, is_scale: bool) -> str:
+    if value is None:
+        return "not applicable"
+    return str(value) if is_scale else ("yes" if value else "no")
+
+
+def decisions_on(session: Session, pair_id: uuid.UUID) -> Sequence[Row[Adjudication, str, int]]:
+    """(Adjudication, name of who decided, rating or None), the newest first."""
+    return session.execute(
+        select(Adjudication, Person.name, Comparison.rating)
+        .join(Person, Person.id == Adjudication.by_id)
+        .outerjoin(Comparison, Comparison.id == Adjudication.comparison_id)
+        .where(Adjudication.pair_id == pair_id)
+        .order_by(Adjudication.created_at.desc())
+    ).all()
+
+
+def decide(
+    session: Session,
+    project: Project,
+    pair: Pair,
+    *,
+    by: Person,
+    said: ExpertIn | None,
+    is_guideline_at_fault: bool,
+    note: str,
+) -> Adjudication:
+    """Take the pair out of the queue, with an answer of one's own or with none to give.
+
+    Raises Invalid without an answer and without a word why, Conflict for an answer of whoever has
+    answered the pair before.
+    """
+    note = note.strip()
+    check_text(note, LONGEST_NOTE, "note")
+    if not note and (said is None or is_guideline_at_fault):
+        raise Invalid("Say why, in a sentence: it is all that others will know.", field="note")
+    comparison = None
+    if said is not None:
+        comparison = answer_as(session, project, pair, by, said, role=AnswerRole.ADJUDICATOR)
+    decision = Adjudication(
+        project_id=project.id,
+        pair_id=pair.id,
+        by_id=by.id,
+        comparison_id=comparison.id if comparison else None,
+        is_guideline_at_fault=is_guideline_at_fault,
+        note=note,
+    )
+    session.add(decision)
+    session.flush()
+    detail: dict[str, Any] = {"note": note, "is_guideline_at_fault": is_guideline_at_fault}
+    if comparison is not None:
+        detail["rating"] = comparison.rating
+    _note(session, "pair.adjudicated", pair, by, detail)
+    return decision
+
+
+def send_back(
+    session: Session,
+    project: Project,
+    pair: Pair,
+    comparison_id: uuid.UUID,
+    *,
+    by: Person,
+    words: str,
+) -> Rework:
+    """Ask the author of an answer to think again, who may then change it at any time.
+
+    The pair leaves the queue until an answer to it changes or comes. Raises NotFound, Invalid.
+    """
+    comparison = session.get(Comparison, comparison_id)
+    if (
+        comparison is None
+        or comparison.pair_id != pair.id
+        or comparison.role is not AnswerRole.ANNOTATOR
+    ):
+        raise NotFound("There is no such answer to this pair.")
+    (message,) = send(
+        session,
+        project,
+        sender=by,
+        is_staff=True,
+        to=[comparison.annotator_id],
+        body=words,
+        comparison_id=comparison.id,
+    )
+    rework = Rework(
+        project_id=project.id, comparison_id=comparison.id, message_id=message.id, asked_by=by.id
+    )
+    session.add_all(
+        [
+            rework,
+            Adjudication(
+                project_id=project.id, pair_id=pair.id, by_id=by.id, note="Sent an answer back."
+            ),
+        ]
+    )
+    session.flush()
+    _note(session, "answer.sent_back", pair, by, {"words": words.strip()})
+    return rework
+
+
+def n_waiting(session: Session, project: Project) -> int:
+    """How many answers were sent back and not changed since."""
+    found = (
+        select(func.count(func.distinct(Rework.comparison_id)))
+        .join(Comparison, Comparison.id == Rework.comparison_id)
+        .where(Rework.project_id == project.id, Rework.created_at > Comparison.updated_at)
+    )
+    return session.scalar(found) or 0
+
+
+def _note(session: Session, what: str, pair: Pair, by: Person, detail: dict[str, Any]) -> None:
+    record_event(
+        session,
+        what,
+        actor_id=by.id,
+        project_id=pair.project_id,
+        subject=f"pair {pair.id}",
+        detail=detail,
+    )
