@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from app.collect.pairing import Drawn, Mixture, draw_fresh, draw_special
 from app.collect.queries import LEASE, Lease, claim, lease_in
 from app.db import Statement
-from app.projects.remaining import BEGUN, FRESH, NOT_MINE
+from app.projects.remaining import FRESH
+from app.projects.walk import BEGUN, NOT_MINE
 from app.tables.collect import Draw
 from app.tables.projects import Project
 

@@ -28,6 +28,7 @@ from app.collect.standing import Standing, one_at_a_time, standing
 from app.db import Statement
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.held import hold_skipped
+from app.projects.walk import walk
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Draw, Pair
 from app.tables.projects import Project
@@ -109,7 +110,9 @@ def _next(
     if not has_pairs(session, project.id):
         return Nothing(Why.EMPTY)
     is_busy = others_hold_some(session, project.id, annotator_id)
-    return Nothing(Why.BUSY if is_busy else Why.DONE)
+    # Busy too while a long look for more is not over: such a page looks again by itself.
+    may_find = is_busy or walk(session, project.id, annotator_id).may_find
+    return Nothing(Why.BUSY if may_find else Why.DONE)
 
 
 _RENEW = Statement(

@@ -4,18 +4,18 @@ Whoever claims takes one row of `pair` that nobody else is taking (SKIP LOCKED),
 `n_taken` and writes its lease, all in one statement.
 """
 
-import time
 import uuid
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from app.db import Statement
-from app.projects.remaining import BEGUN, FRESH, NOT_MINE
-from app.tables.collect import Assignment, AssignmentState, Draw, Pair
+from app.projects.remaining import FRESH
+from app.projects.walk import BEGUN, NOT_MINE, walk
+from app.tables.collect import AssignmentState, Draw, Pair
 
 # How far a claim looks among the pairs that others began. Small on purpose: an annotator who has
 # answered half a million of them would walk them all.
@@ -111,46 +111,15 @@ picked as (
 {_TAKE}"""  # noqa: S608
 )
 
-# The last look, for whom neither the front nor a fresh pair was free: unbounded, and rare.
-_CLAIM_ANY = Statement(
+# The last look, for whom neither the front nor a fresh pair was free: the pair that `walk` found.
+_CLAIM_ONE = Statement(
     f"""
 with picked as materialized (
-    select p.id from pair p
-    where p.project_id = :project and p.n_taken < p.overlap and p.is_open and not p.is_gold
-        and not p.is_audit and not exists (
-            select from assignment a where a.annotator_id = :annotator and a.pair_id = p.id
-        )
-    order by p.n_taken desc limit 1 for update of p skip locked
+    select p.id from pair p where p.id = :pair and {BEGUN_BY_ID} and {NOT_MINE.format(id=":pair")}
+    for update of p skip locked
 ),
 {_TAKE}"""  # noqa: S608
 )
-
-
-class _Walks:
-    """Who walked through all open pairs just now and found none: not again for `PAUSE` seconds.
-
-    Only walks that took long are remembered, by this process alone: where a walk is short, what
-    somebody gives back is found at once.
-    """
-
-    PAUSE, LONG, MOST = 30.0, 0.1, 10_000  # seconds, seconds, entries
-
-    def __init__(self) -> None:
-        self._ended: dict[tuple[uuid.UUID, uuid.UUID], float] = {}
-
-    def is_fresh(self, project_id: uuid.UUID, annotator_id: uuid.UUID) -> bool:
-        ended = self._ended.get((project_id, annotator_id))
-        return ended is not None and time.monotonic() - ended < self.PAUSE
-
-    def note(self, project_id: uuid.UUID, annotator_id: uuid.UUID, seconds: float) -> None:
-        if seconds < self.LONG:
-            return
-        if len(self._ended) >= self.MOST:
-            self._ended.clear()
-        self._ended[project_id, annotator_id] = time.monotonic()
-
-
-_WALKS = _Walks()
 
 _REVIVE = Statement(
     f"""
@@ -219,12 +188,8 @@ def claim(
         "answers": answers,
     }
     found = lease_in(_CLAIM.first(session, {**values, "point": point, "look": LOOK}))
-    if found is not None or _WALKS.is_fresh(project_id, annotator_id):
-        return found
-    started = time.monotonic()
-    found = lease_in(_CLAIM_ANY.first(session, values))
-    if found is None:
-        _WALKS.note(project_id, annotator_id, time.monotonic() - started)
+    if found is None and (pair_id := walk(session, project_id, annotator_id).found):
+        found = lease_in(_CLAIM_ONE.first(session, {**values, "pair": pair_id}))
     return found
 
 
@@ -264,26 +229,24 @@ def take_room(session: Session, pair_id: uuid.UUID) -> bool:
     return found is not None
 
 
+_OTHERS = Statement(
+    f"""
+select 1 from assignment held join pair p on p.id = held.pair_id
+where held.state = 'leased' and held.project_id = :project and held.annotator_id <> :annotator
+    and not held.is_retest and p.is_open and not p.is_gold
+    and {NOT_MINE.format(id="held.pair_id")}
+limit 1
+"""  # noqa: S608
+)
+
+
 def others_hold_some(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> bool:
-    """Whether a pair that this annotator could answer is on somebody else's page."""
-    own = aliased(Assignment)
-    found = (
-        select(Assignment.id)
-        .join(Pair, Pair.id == Assignment.pair_id)
-        .where(
-            Assignment.state == AssignmentState.LEASED,
-            Assignment.project_id == project_id,
-            Assignment.annotator_id != annotator_id,
-            ~Assignment.is_retest,
-            Pair.is_open,
-            ~Pair.is_gold,
-            ~select(own.id)
-            .where(own.pair_id == Pair.id, own.annotator_id == annotator_id)
-            .exists(),
-        )
-        .limit(1)
-    )
-    return session.scalar(found) is not None
+    """Whether a pair that this annotator could answer is on somebody else's page.
+
+    Looks at the live leases of the project, about as many as there are people at work.
+    """
+    who = {"project": project_id, "annotator": annotator_id}
+    return _OTHERS.first(session, who) is not None
 
 
 def has_pairs(session: Session, project_id: uuid.UUID) -> bool:

@@ -13,7 +13,7 @@ from app.collect.queries import Lease
 from app.collect.rerender import render_pair_anew
 from app.db import Statement
 from app.markdown import RENDERER
-from app.projects.remaining import LEFT, LEFT_FROM, LEFT_VALUES, left_of
+from app.projects.remaining import LEFT, LEFT_FROM, left_of
 from app.tables.collect import Comparison, ComparisonRevision, Completion, Pair, Prompt
 
 
@@ -70,7 +70,7 @@ def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet
 def desk_of(session: Session, lease: Lease, since: datetime) -> Desk:
     """What the compare page shows with a leased pair, in one statement."""
     values = {"project": lease.project_id, "annotator": lease.annotator_id, "pair": lease.pair_id}
-    row = _rendered(session, _DESK, {**values, **LEFT_VALUES, "since": since})
+    row = _rendered(session, _DESK, {**values, "since": since})
     left = left_of(session, lease.project_id, lease.annotator_id, row.n_left, row.n_looked)
     return Desk(_sheet(row, lease.is_flipped), row.recent, left)
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.projects.walk import BEGUN, NOT_MINE, walk
 from app.tables.collect import Pair
 
 # Beyond this a person does not count what is left, and neither do we.
@@ -17,24 +18,18 @@ MANY = 100
 # How many pairs that others began are looked at, for the same reason.
 LOOK = 300
 
-# A scalar probe: as NOT EXISTS the planner may turn it into a walk through all of one's work.
-NOT_MINE = """coalesce((
-    select false from assignment a
-    where a.annotator_id = :annotator and a.pair_id = {id} and not a.is_retest
-), true)"""
 FRESH = (
     "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and not p.is_audit "
     "and " + NOT_MINE.format(id="p.id")
 )
-BEGUN = "p.n_taken > 0 and p.n_taken < p.overlap and p.is_open and not p.is_gold and not p.is_audit"
 
 # Parts of a statement. What `LEFT` counts is for `left_of` to say.
 LEFT_FROM = f"""
 begun as materialized (
     select p.id from pair p where p.project_id = :project and {BEGUN}
-    order by p.n_taken desc, p.priority desc, p.id limit :look
+    order by p.n_taken desc, p.priority desc, p.id limit {LOOK}
 ),
-fresh as (select p.id from pair p where {FRESH} limit :many),
+fresh as (select p.id from pair p where {FRESH} limit {MANY + 1}),
 -- Apart, for each state has an index of its own; together they would walk all of one's work.
 held as (
     select from assignment a
@@ -44,35 +39,30 @@ dropped as (
     select from assignment a join pair p on p.id = a.pair_id
     where a.annotator_id = :annotator and a.project_id = :project and a.state = 'expired'
         and p.is_open and (p.is_gold or a.is_retest or p.n_taken < p.overlap)
-    limit :many
+    limit {MANY + 1}
 )"""  # noqa: S608
+# Where fresh pairs alone are more than a person counts, nothing else is looked at.
 LEFT = f"""
-(select count(*) from begun where {NOT_MINE.format(id="begun.id")})
+case when (select count(*) from fresh) > {MANY} then {MANY + 1} else
+    (select count(*) from begun where {NOT_MINE.format(id="begun.id")})
     + (select count(*) from fresh) + (select count(*) from held)
-    + (select count(*) from dropped) as n_left,
-(select count(*) from begun) as n_looked
+    + (select count(*) from dropped)
+end as n_left,
+case when (select count(*) from fresh) > {MANY} then 0 else
+    (select count(*) from begun)
+end as n_looked
 """  # noqa: S608
-LEFT_VALUES = {"look": LOOK, "many": MANY + 1}
 _LEFT = text(f"with {LEFT_FROM} select {LEFT}")
-
-_ANY_LEFT = text(
-    f"""
-select exists (
-    select from pair p where p.project_id = :project and {BEGUN} and not exists (
-        select from assignment a where a.annotator_id = :annotator and a.pair_id = p.id
-    )
-)
-"""  # noqa: S608
-)
 
 
 def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> int:
     """How many pairs this annotator could still answer, with the one on their page.
 
-    Counted up to `MANY` + 1; among pairs that others began in the first `LOOK`. 0 is exact.
+    Counted up to `MANY` + 1; among pairs that others began in the first `LOOK`, and behind them as
+    one at most, which may be a guess while a long walk (`walk`) is not over. 0 is exact.
     """
     who = {"project": project_id, "annotator": annotator_id}
-    row = session.execute(_LEFT, {**who, **LEFT_VALUES}).one()
+    row = session.execute(_LEFT, who).one()
     return left_of(session, project_id, annotator_id, row.n_left, row.n_looked)
 
 
@@ -81,8 +71,7 @@ def left_of(
 ) -> int:
     """`n_left`, by what the columns `LEFT` of another statement have counted."""
     if n_left == 0 and n_looked == LOOK:
-        who = {"project": project_id, "annotator": annotator_id}
-        return int(bool(session.scalar(_ANY_LEFT, who)))
+        return int(walk(session, project_id, annotator_id).may_find)
     return min(n_left, MANY + 1)
 
 

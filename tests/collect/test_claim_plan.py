@@ -49,14 +49,3 @@ def test_a_claim_reads_few_rows_by_index_when_one_person_answered_much_that_is_s
         assert node["Node Type"] != "Seq Scan", node
         assert node["Actual Rows"] * node["Actual Loops"] <= MOST_ROWS, node
         assert node.get("Rows Removed by Filter", 0) <= MOST_ROWS, node
-
-
-def test_whoever_walked_long_and_found_nothing_does_not_walk_again_at_once() -> None:
-    walks, project, slow, quick = queries._Walks(), uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
-
-    walks.note(project, slow, seconds=0.5)
-    walks.note(project, quick, seconds=0.01)
-
-    assert walks.is_fresh(project, slow)
-    assert not walks.is_fresh(project, quick)
-    assert not walks.is_fresh(uuid.uuid4(), slow)

@@ -2,11 +2,14 @@
 
 import uuid
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.collect.service import Nothing, next_assignment, release, skip
+from app.collect.service import Nothing, Why, next_assignment, release, skip
+from app.projects import walk as walks
 from app.projects.remaining import LOOK, MANY, count_open_pairs, n_left
+from app.projects.walk import STEP, Walk, walk
 from app.tables.projects import Project
 from tests.collect.worlds import lease, make_world
 from tests.support import Browsing
@@ -38,6 +41,15 @@ ANSWERED = text(
     )
     select project_id, id, :annotator, 'done', 'uniform', 1, false, now()
     from pair where n_taken = 1
+    """
+)
+
+
+# The last one that a walk comes by.
+SPARED = text(
+    """
+    delete from assignment
+    where pair_id = (select id from pair order by priority desc, id desc limit 1) returning pair_id
     """
 )
 
@@ -94,3 +106,41 @@ def test_a_pair_behind_hundreds_of_own_ones_is_not_overlooked(session: Session) 
     session.commit()
     assert n_left(session, project.id, alice.id) == 1
     assert not isinstance(next_assignment(session, project, alice.id), Nothing)
+
+
+def test_a_long_walk_takes_several_looks_and_finds_the_last_pair(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=0)
+    make_many(session, project, 2 * STEP + 10, n_taken=1)
+    session.execute(ANSWERED, {"annotator": alice.id})
+    session.commit()
+    monkeypatch.setattr(walks, "LOOK_SECONDS", 0.0)
+
+    def look() -> Walk:
+        return walk(session, project.id, alice.id)
+
+    # Two whole steps are not the end, and nobody walks twice in vain within the pause.
+    assert [look().is_over for _ in range(4)] == [False, False, True, True]
+    monkeypatch.setattr(walks, "PAUSE_SECONDS", 0.0)
+    spared = session.execute(SPARED).scalar_one()
+    session.commit()
+    looks = [look() for _ in range(3)]
+    assert [one.found for one in looks] == [None, None, spared]
+    assert all(one.may_find for one in looks)
+    given = next_assignment(session, project, alice.id)
+    assert not isinstance(given, Nothing)
+    assert given.pair_id == spared
+
+
+def test_while_a_walk_is_not_over_the_page_is_busy_and_not_done(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=0)
+    make_many(session, project, 2 * STEP + 10, n_taken=1)
+    session.execute(ANSWERED, {"annotator": alice.id})
+    session.commit()
+    monkeypatch.setattr(walks, "LOOK_SECONDS", 0.0)
+    said = [next_assignment(session, project, alice.id) for _ in range(3)]
+    assert said[0] == Nothing(Why.BUSY)
+    assert said[-1] == Nothing(Why.DONE)
