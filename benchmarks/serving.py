@@ -134,16 +134,15 @@ def _measure(
     report: Report, web: Web, badges: list[Badge], name: str, seconds: float
 ) -> tuple[Tally, float, float, float, float]:
     """The tally, p50 and p95 of the next pair in ms, answers a second, server CPU-ms an answer."""
-    servers = tree(web.pid)
-    database = tree(os.getpid()) - servers - {os.getpid()}
-    before, before_database = cpu_seconds(servers), cpu_seconds(database)
+    before, before_database = _used(web)
     started = time.perf_counter()
     tally = asyncio.run(answer_for(web.port, PATH, badges, seconds))
     wall = time.perf_counter() - started
     n = max(1, len(tally.acknowledged))
-    used = (cpu_seconds(servers) - before) / n * 1000
-    used_database = (cpu_seconds(database) - before_database) / n * 1000
-    p50, p95, p99 = (float(x) for x in np.percentile(np.array(tally.seconds) * 1000, (50, 95, 99)))
+    after, after_database = _used(web)
+    used, used_database = (after - before) / n * 1000, (after_database - before_database) / n * 1000
+    waits = np.array(tally.seconds or [np.nan]) * 1000
+    p50, p95, p99 = (float(x) for x in np.percentile(waits, (50, 95, 99)))
     report.figures[f"{name}: answers a second"] = n / wall
     report.figures[f"{name}: CPU-ms an answer, servers | database"] = (
         f"{used:.2f} | {used_database:.2f}"
@@ -153,6 +152,13 @@ def _measure(
         f"{tally.n_refused} | {os.getloadavg()[0]:.1f}"
     )
     return tally, p50, p95, n / wall, used
+
+
+def _used(web: Web) -> tuple[float, float]:
+    """Processor seconds so far of the server processes, and of the database's."""
+    servers = tree(web.pid)
+    # Looked up each time: a new connection is a new process.
+    return cpu_seconds(servers), cpu_seconds(tree(os.getpid()) - servers - {os.getpid()})
 
 
 def _judge_crowd(

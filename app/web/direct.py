@@ -4,15 +4,17 @@ FastAPI walks through its dependencies one by one, each in a thread of its own c
 costs more than the rest of a small request. For the few addresses that people wait for all day.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from app.db import session_scope
@@ -21,6 +23,8 @@ from app.errors import Invalid
 Fields = Mapping[str, Any]
 Form = TypeVar("Form", bound=BaseModel)
 
+# More threads would wait for the interpreter and more connections for the processor, not for work.
+AT_ONCE = 8
 MOST_FIELDS = 1_000
 URLENCODED = "application/x-www-form-urlencoded"
 
@@ -30,12 +34,17 @@ class DirectForm:
 
     def __init__(self, handle: Callable[[Session, Request, Fields], Response]) -> None:
         self._handle = handle
+        self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, CapacityLimiter] = (
+            WeakKeyDictionary()
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        loop = asyncio.get_running_loop()
+        limiter = self._limiters.setdefault(loop, CapacityLimiter(AT_ONCE))
         try:
             fields = await _read(request)
-            response = await run_in_threadpool(self._run, request, fields)
+            response = await to_thread.run_sync(self._run, request, fields, limiter=limiter)
         finally:
             await request.close()
         await response(scope, receive, send)
