@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from worker.reward.data import Preference
-from worker.reward.evaluate import evaluate, expected_calibration_error, longer_wins
+from worker.reward.evaluate import (
+    evaluate,
+    expected_calibration_error,
+    longer_wins,
+    scaled_calibration_error,
+)
 from worker.reward.score import calibrate_temperature
 
 
@@ -46,3 +51,16 @@ def test_the_fitted_temperature_finds_the_one_that_was_put_in(temperature: float
     # Three of four right at a true difference of log 3, stretched by the temperature.
     differences = torch.tensor([1.0, 1.0, 1.0, -1.0]) * math.log(3) * temperature
     assert calibrate_temperature(differences) == pytest.approx(temperature, rel=1e-4)
+
+
+def test_a_temperature_from_other_pairs_makes_overconfident_scores_honest() -> None:
+    stream = torch.Generator().manual_seed(0)
+    felt = torch.randn(4000, generator=stream)
+    right = torch.rand(4000, generator=stream) < torch.sigmoid(felt.abs())
+    stated = 5 * felt.abs() * torch.where(right, 1.0, -1.0)
+    before, after = expected_calibration_error(stated), scaled_calibration_error(stated)
+    assert before is not None
+    assert after is not None
+    assert before > 0.15
+    assert after < 0.03
+    assert scaled_calibration_error(stated[:1]) is None

@@ -157,6 +157,12 @@ def test_a_run_killed_at_any_step_ends_with_the_same_weights_bit_for_bit(
     notes = [event["message"] for event in events if event["event"] == "note"]
     assert any(note.startswith("Resumed after step") for note in notes)
     assert next(e["done"] for e in events if e["event"] == "progress") > 3
+    metrics = read_manifest(out)["metrics"]
+    tried = metrics["losses_tried"]
+    assert tried["plain"]["gain"] == 0.0
+    assert min(tried, key=lambda name: tried[name]["log_loss"]).startswith(
+        metrics["configuration"]["loss"]
+    )
     one, two = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", out))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[key], two[key]) for key in one)

@@ -20,7 +20,9 @@ comparable between completions of one prompt, and say little across prompts.
 | accuracy | {accuracy} |
 | log-loss | {log_loss} |
 | expected calibration error | {ece} |
+| the same after dividing scores by {temperature} | {ece_scaled} |
 | “the longer one wins” | {longer_wins} |
+{by_strength}
 
 Data {data_hash}, code {code_commit}. All settings are in `manifest.json`.
 
@@ -48,11 +50,23 @@ def write_card(path: Path, report: dict[str, Any]) -> None:
             accuracy=_with_error(figures["accuracy"], figures["standard_error"]),
             log_loss=_with_error(figures["log_loss"], figures["log_loss_standard_error"]),
             ece=_figure(figures["ece"]),
+            ece_scaled=_figure(figures["ece_scaled"]),
+            temperature=_figure(figures["temperature"]),
+            by_strength=_by_strength(figures["by_strength"]),
             longer_wins=_figure(figures["longer_wins"]),
             data_hash=report["data_hash"][:12],
             code_commit=(report["code_commit"] or "unknown")[:12],
         ),
         "utf-8",
+    )
+
+
+def _by_strength(figures: dict[str, dict[str, Any]]) -> str:
+    """Rows of the table: accuracy where people were so sure, 1 (slightly better) to 4 (far)."""
+    return "\n".join(
+        f"| accuracy at strength {strength}, of {one['n']} "
+        f"| {_with_error(one['accuracy'], one['standard_error'])} |"
+        for strength, one in figures.items()
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Measured for the two smallest sizes (docs/decisions/0010-reward-defaults.md); usual beyond.
 _LEARNING_RATES = ((1e6, 1e-3), (5e7, 2e-4), (2e8, 5e-5), (1e9, 2e-5))
 _LARGEST_RATE = 1e-5
+_AUTO = "auto"
 
 
 def reward(
@@ -27,7 +28,7 @@ def reward(
         Path | None, typer.Option("--eval", help="Held-out lines; without, a tenth of the prompts.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    loss: Annotated[str, typer.Option(help="scaled, plain, margin or soft.")] = "scaled",
+    loss: Annotated[str, typer.Option(help="auto, scaled, plain, margin or soft.")] = "auto",
     epochs: Annotated[float, typer.Option(min=0.001)] = 1.0,
     learning_rate: Annotated[
         float | None, typer.Option(min=0.0, help="By default from the model's size.")
@@ -77,7 +78,15 @@ def _train(
     voice = make_progress(progress)
     files = RewardFiles(preferences, evaluation, out, models_folder or out.parent)
     runtime = start_runtime(seed, device=device, threads=threads, precision=precision)
-    result = train_reward_model(files, configure, runtime, voice, base_model=base_model, seed=seed)
+    result = train_reward_model(
+        files,
+        configure,
+        runtime,
+        voice,
+        base_model=base_model,
+        seed=seed,
+        chooses_loss=options["loss"] == _AUTO,
+    )
     if report is not None and runtime.is_main:
         text = json.dumps(finite(result), indent=2, ensure_ascii=False)
         report.write_text(text + "\n", "utf-8")
@@ -93,8 +102,10 @@ def _configure(
     from worker.errors import TrainerError
     from worker.reward.train import Loss, RewardConfiguration
 
-    if loss not in list(Loss):
-        raise TrainerError(f"“{loss}” is no loss. Use {', '.join(Loss)}.")
+    if loss not in [*Loss, _AUTO]:
+        raise TrainerError(f"“{loss}” is no loss. Use {', '.join([_AUTO, *Loss])}.")
+    if loss == _AUTO:
+        loss = Loss.SCALED  # where there is too little to choose by
 
     def configure(network: Any) -> RewardConfiguration:
         rate = default_rate(network) if learning_rate is None else learning_rate

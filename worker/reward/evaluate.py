@@ -33,6 +33,7 @@ def evaluate(rows: Sequence[Preference], chosen: Tensor, rejected: Tensor) -> di
         "log_loss": _mean(-logsigmoid(differences)),
         "log_loss_standard_error": _standard_error(-logsigmoid(differences)),
         "ece": expected_calibration_error(differences),
+        "ece_scaled": scaled_calibration_error(differences),
         "temperature": calibrate_temperature(differences) if rows else None,
         "by_strength": by_strength,
         "longer_wins": longer_wins(rows),
@@ -68,6 +69,19 @@ def expected_calibration_error(differences: Tensor) -> float | None:
         if bool((bins == one).any())
     ]
     return float(sum(gaps) / len(differences))
+
+
+def scaled_calibration_error(differences: Tensor) -> float | None:
+    """The calibration error once scores are divided by a temperature, [N] → number.
+
+    Each half of the pairs is scaled by the temperature of the other, so that no pair judges itself.
+    """
+    if len(differences) < 2:
+        return None
+    scaled = differences.clone()
+    for half in (0, 1):
+        scaled[half::2] = differences[half::2] / calibrate_temperature(differences[1 - half :: 2])
+    return expected_calibration_error(scaled)
 
 
 def longer_wins(rows: Sequence[Preference]) -> float | None:

@@ -5,6 +5,8 @@ Every function takes scores of shape [B], one a pair, and refuses any other shap
 difference of 1,000 gives a finite loss.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -46,6 +48,39 @@ def soft_target_losses(chosen: Tensor, rejected: Tensor, targets: Tensor) -> Ten
     _same_vectors(chosen, rejected, targets)
     difference = chosen - rejected
     return -(targets * logsigmoid(difference) + (1 - targets) * logsigmoid(-difference))
+
+
+def tie_losses(chosen: Tensor, rejected: Tensor, is_tie: Tensor, threshold: float) -> Tensor:
+    """Cross-entropy of a model with three outcomes: a win either way, or a tie; [B] → [B].
+
+    With d = s_chosen − s_rejected and θ = exp(`threshold`), P(chosen wins) = σ(d − threshold),
+    P(rejected wins) = σ(−d − threshold), and a tie has the rest,
+    (θ² − 1) · P(chosen wins) · P(rejected wins). Rao and Kupper (1967), “Ties in Paired-Comparison
+    Experiments”, eq. 2.3 to 2.5. Raises ValueError for a threshold that is not positive.
+    """
+    _same_vectors(chosen, rejected, is_tie)
+    if threshold <= 0:
+        raise ValueError("the threshold of a tie must be positive")
+    difference = chosen - rejected
+    wins = logsigmoid(difference - threshold)
+    loses = logsigmoid(-difference - threshold)
+    room = math.log(math.expm1(2 * threshold))
+    return -torch.where(is_tie, room + wins + loses, wins)
+
+
+def mean_variance_losses(
+    chosen: Tensor, rejected: Tensor, chosen_variance: Tensor, rejected_variance: Tensor
+) -> Tensor:
+    """−log P(chosen is liked better) where each score is normal, all [B] → [B].
+
+    P = Φ((μ_chosen − μ_rejected) / √(σ²_chosen + σ²_rejected)): Thurstone (1927), case III; the
+    mean-variance reward model of Zhang et al., ICML 2025, arXiv 2410.14632, for items on which
+    people diverge.
+    """
+    _same_vectors(chosen, rejected, chosen_variance, rejected_variance)
+    spread = (chosen_variance + rejected_variance).clamp(min=1e-6).sqrt()
+    losses: Tensor = -torch.special.log_ndtr((chosen - rejected) / spread)
+    return losses
 
 
 def strength_margins(strengths: Tensor) -> Tensor:

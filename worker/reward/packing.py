@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 # Below this many tokens a sequence shares its attention call with others; measured on CPUs.
-_LONG = 128
+LONG = 128
 _PADDED_AT_MOST = 1.2
 _SHORTEST_TRUNK = 2
 
@@ -88,7 +88,7 @@ class Group:
         return (len(self.members) - 1) * self.trunk
 
 
-def lay_out(sequences: Sequence[list[int]], pad: int | None, *, long: int = _LONG) -> Layout:
+def lay_out(sequences: Sequence[list[int]], pad: int | None, *, long: int = LONG) -> Layout:
     """One row for U distinct, non-empty sequences of token ids.
 
     `pad` is the padding token: like transformers' heads, a sequence is read at its last token that

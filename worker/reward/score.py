@@ -59,6 +59,38 @@ def score_sequences(
     return scores
 
 
+def read_features(
+    model: Any, sequences: Sequence[list[int]], batch_size: int, runtime: Runtime
+) -> Tensor:
+    """What the head reads of U token lists, [U, H] on the CPU; sorted by length inside.
+
+    Raises TrainerError for a network whose last layer with one output cannot be found.
+    """
+    heads = [
+        one for one in model.modules() if isinstance(one, torch.nn.Linear) and one.out_features == 1
+    ]
+    if not heads:
+        raise TrainerError("This network has no linear layer with one output to read before.")
+    seen: list[Tensor] = []
+    hook = heads[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    rows: list[Tensor] = []
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                chunk = [sequences[index] for index in order[start : start + batch_size]]
+                _one_pass(model, chunk, runtime)
+                read = seen.pop().float().cpu()  # [b, H], or [b, L, H]
+                last = torch.tensor([len(one) - 1 for one in chunk])
+                rows.append(read if read.dim() == 2 else read[torch.arange(len(chunk)), last])
+    finally:
+        hook.remove()
+        model.train(was_training)
+    return torch.cat(rows)[torch.tensor(order).argsort()].clone()  # [U, H]
+
+
 def forward(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
     """The network's scores of U token lists, [U] in float32, with gradients where they are on.
 

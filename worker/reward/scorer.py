@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.reward.packed_attention import packed_attention
-from worker.reward.packing import lay_out
+from worker.reward.packing import LONG, lay_out
 from worker.reward.score import forward
 from worker.runtime import Runtime, autocast
 
@@ -41,9 +41,11 @@ class Scorer(nn.Module):
         return forward(self.network, sequences, self.runtime)
 
 
-def packed_forward(network: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
+def packed_forward(
+    network: Any, sequences: Sequence[list[int]], runtime: Runtime, *, long: int = LONG
+) -> Tensor:
     """The scores of U distinct sequences in one row without padding, [U] in float32."""
-    layout = lay_out(sequences, network.config.pad_token_id).to(runtime.device)
+    layout = lay_out(sequences, network.config.pad_token_id, long=long).to(runtime.device)
     with packed_attention(network), autocast(runtime):
         states = network.base_model(
             input_ids=layout.ids[None],
@@ -74,7 +76,10 @@ def why_not_packed(network: Any, runtime: Runtime) -> str | None:
 
 
 def _check(network: Any, runtime: Runtime) -> str | None:
-    """Compare both ways on made-up sequences with and without a common beginning."""
+    """Compare both ways on made-up sequences with and without a common beginning.
+
+    They are short, and those of 16 tokens count as long, so that every kind of call is tried.
+    """
     sequences = _examples(network.config)
     plain_runtime = Runtime(runtime.device, torch.float32, 0, 1, is_main=True)
     was_training = network.training
@@ -82,7 +87,7 @@ def _check(network: Any, runtime: Runtime) -> str | None:
     try:
         with torch.no_grad():
             plain = forward(network, sequences, plain_runtime)
-            packed = packed_forward(network, sequences, plain_runtime)
+            packed = packed_forward(network, sequences, plain_runtime, long=16)
     except Exception as error:  # whatever a network does not take is a reason not to pack
         return f"it does not take a packed row ({type(error).__name__}: {error})"
     finally:
@@ -95,7 +100,7 @@ def _check(network: Any, runtime: Runtime) -> str | None:
 
 def _examples(config: Any) -> list[list[int]]:
     size = config.get_text_config().vocab_size
-    longest = min(getattr(config, "max_position_embeddings", None) or 200, 200)
+    longest = min(getattr(config, "max_position_embeddings", None) or 40, 40)
     stream = torch.Generator().manual_seed(0)
 
     def draw(length: int) -> list[int]:

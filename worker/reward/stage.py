@@ -13,10 +13,11 @@ from worker.models import load_reward_model, load_tokenizer, longest_input, reso
 from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit, file_hash, library_versions
 from worker.reward.card import write_card
+from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
 from worker.reward.evaluate import evaluate
 from worker.reward.score import score_sequences
-from worker.reward.train import RewardConfiguration, train
+from worker.reward.train import Loss, RewardConfiguration, train
 from worker.runtime import Runtime, seed_everything
 
 HELD_OUT = 0.1
@@ -53,10 +54,12 @@ def train_reward_model(
     *,
     base_model: str,
     seed: int,
+    chooses_loss: bool = False,
 ) -> dict[str, Any]:
     """Train, evaluate and publish one reward model; returns its report.
 
-    `configure(network)` gives the configuration once the network's size is known. A finished run
+    `configure(network)` gives the configuration once the network's size is known; with
+    `chooses_loss` its loss is replaced by the one that does best on held-out pairs. A finished run
     that is started again returns the report it wrote. Raises TrainerError and Invalid.
     """
     started = time.monotonic()
@@ -71,12 +74,15 @@ def train_reward_model(
     configuration = replace(
         configuration, max_length=longest_input(model, configuration.max_length)
     )
+    data = encode(train_rows, tokenizer, configuration.max_length)
+    figures: dict[str, Any] = {}
+    if chooses_loss:
+        configuration, figures = _choose(model, data, configuration, runtime, progress)
     finished = _finished_report(files.out, configuration, data_hash)
     if finished is not None:
         progress.note("This run is finished already; its report is given again.")
         progress.result(finished)
         return finished
-    data = encode(train_rows, tokenizer, configuration.max_length)
     _tell_what_was_cut(data, configuration, progress)
     training_started = time.monotonic()
     model = train(
@@ -94,6 +100,7 @@ def train_reward_model(
         "n_train": len(train_rows),
         "n_eval": len(eval_rows),
         "n_truncated": data.n_truncated,
+        "losses_tried": figures,
         "seconds": time.monotonic() - started,
         "rows_per_second": len(train_rows) * configuration.epochs / training_seconds,
         "data_hash": data_hash,
@@ -105,6 +112,28 @@ def train_reward_model(
         shutil.rmtree(files.checkpoints, ignore_errors=True)
     progress.result(report)
     return report
+
+
+def _choose(
+    model: Any,
+    data: Encoded,
+    configuration: RewardConfiguration,
+    runtime: Runtime,
+    progress: Progress,
+) -> tuple[RewardConfiguration, dict[str, Any]]:
+    choice = choose_loss(
+        model, data, runtime, batch_size=configuration.batch_size, seed=configuration.seed
+    )
+    chosen = choice.candidate
+    progress.note(
+        f"Loss: {chosen.name}, by held-out log-loss of heads on the untrained network."
+        if choice.figures
+        else f"Loss: {chosen.name}, for there are too few comparisons to choose one by."
+    )
+    changed = replace(configuration, loss=chosen.loss)
+    if chosen.loss is Loss.SOFT:
+        changed = replace(changed, soft_temperature=chosen.temperature)
+    return changed, choice.figures
 
 
 def _split(files: RewardFiles, seed: int) -> tuple[list[Preference], list[Preference]]:

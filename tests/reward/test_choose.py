@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from worker.reward import loss
+from worker.reward.choose import CANDIDATES, Loss, compare, fit_head
+from worker.reward.data import Encoded
+
+
+def answers(n: int, *, says_strength: bool, seed: int = 0) -> tuple[torch.Tensor, Encoded]:
+    """Differences [n, 12] with a linear utility; the strength is how much it was felt, or noise."""
+    stream = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 12, generator=stream)
+    taste = torch.randn(12, generator=stream)
+    felt = x @ taste / 3.5 + 0.7 * torch.randn(n, generator=stream)
+    x = x * felt.sign()[:, None]  # the chosen one comes first
+    strengths = (1 + felt.abs() / 0.5).floor().clamp(max=4)
+    if not says_strength:
+        strengths = strengths[torch.randperm(n, generator=stream)]
+    data = Encoded(
+        sequences=[],
+        chosen=torch.zeros(n, dtype=torch.long),
+        rejected=torch.zeros(n, dtype=torch.long),
+        strengths=strengths,
+        weights=torch.ones(n),
+        is_tie=torch.zeros(n, dtype=torch.bool),
+        groups=[str(index // 2) for index in range(n)],
+        n_truncated=0,
+    )
+    return x, data
+
+
+def test_strength_is_used_where_it_says_something() -> None:
+    x, data = answers(300, says_strength=True)
+    choice = compare(x, range(300), data, seed=0)
+    assert choice.candidate.loss is not Loss.PLAIN
+    assert choice.figures[choice.candidate.name]["gain"] > 0
+    assert set(choice.figures) == {one.name for one in CANDIDATES}
+    assert choice.figures["plain"]["gain"] == 0.0
+
+
+def test_a_head_is_the_optimum_of_its_objective() -> None:
+    x = torch.randn(50, 3, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    target = torch.tensor([1.0, -2.0, 0.5], dtype=torch.double)
+    w = fit_head(x, lambda d: (d - x @ target).square().sum(), 1e-9)
+    torch.testing.assert_close(w, target, atol=1e-5, rtol=0)
+
+
+def test_the_three_chances_of_a_comparison_with_ties_add_to_one() -> None:
+    one, two = torch.tensor([0.7, -2.0]), torch.tensor([0.1, 0.4])
+    no, yes = torch.zeros(2, dtype=torch.bool), torch.ones(2, dtype=torch.bool)
+    chances = sum(
+        (-losses).exp()
+        for losses in (
+            loss.tie_losses(one, two, no, 0.5),
+            loss.tie_losses(two, one, no, 0.5),
+            loss.tie_losses(one, two, yes, 0.5),
+        )
+    )
+    torch.testing.assert_close(chances, torch.ones(2))
+    with pytest.raises(ValueError, match="positive"):
+        loss.tie_losses(one, two, no, 0.0)
+
+
+def test_wide_scores_make_a_comparison_less_sure() -> None:
+    one, zero = torch.tensor([1.0]), torch.tensor([0.0])
+    half = torch.tensor([0.5])
+    # Φ(1) = 0.8413447, −log of it 0.1727538; with a variance of 4, Φ(0.5) = 0.6914625: 0.3689464.
+    narrow = loss.mean_variance_losses(one, zero, half, half)
+    wide = loss.mean_variance_losses(one, zero, 4 * half, 4 * half)
+    assert narrow.item() == pytest.approx(0.1727538, abs=1e-6)
+    assert wide.item() == pytest.approx(0.3689464, abs=1e-6)
+    with pytest.raises(ValueError, match="one length"):
+        loss.mean_variance_losses(one, zero, half, half[:, None])

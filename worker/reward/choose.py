@@ -1,0 +1,177 @@
+"""Which loss suits these comparisons: decided on held-out pairs, with heads on frozen features."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from worker.reward.data import Encoded
+from worker.reward.score import calibrate_temperature, read_features
+from worker.reward.train import Loss, losses_of, pair_weights
+from worker.runtime import Runtime
+
+N_FOLDS = 4
+FEWEST = 40
+_MOST_ROWS = 2000
+_PRECISIONS = (1.0, 10.0, 100.0, 1000.0)
+# Of soft targets: from nearly hard labels to ones that hardly say more than the side.
+_TEMPERATURES = (0.5, 0.85, 1.5, 3.0)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A loss, and for soft targets their temperature."""
+
+    loss: Loss
+    temperature: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return f"soft at {self.temperature:g}" if self.loss is Loss.SOFT else str(self.loss)
+
+
+CANDIDATES = (
+    Candidate(Loss.PLAIN),
+    Candidate(Loss.SCALED),
+    Candidate(Loss.MARGIN),
+    *(Candidate(Loss.SOFT, one) for one in _TEMPERATURES),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate chosen, and each one's held-out log-loss beside that of plain Bradley-Terry.
+
+    figures: name → {"log_loss", "accuracy", "gain", "gain_standard_error"}, where gain is the log-
+    loss of the plain one less this one's, over the same pairs.
+    """
+
+    candidate: Candidate
+    figures: dict[str, dict[str, float]]
+
+
+def choose_loss(
+    model: Any, data: Encoded, runtime: Runtime, *, batch_size: int, seed: int
+) -> Choice:
+    """Choose by cross-validation over groups; scaled, without figures, with too few comparisons.
+
+    Features are what the head reads of each completion before any training, so that this costs
+    one reading of at most 2,000 comparisons.
+    """
+    rows = _sample(data, seed)
+    if len(rows) < FEWEST:
+        return Choice(Candidate(Loss.SCALED), {})
+    used = sorted({int(side[row]) for row in rows for side in (data.chosen, data.rejected)})
+    places = {index: place for place, index in enumerate(used)}
+    features = read_features(model, [data.sequences[one] for one in used], batch_size, runtime)
+    chosen, rejected = (
+        features[[places[int(side[row])] for row in rows]] for side in (data.chosen, data.rejected)
+    )  # [N, H]
+    return compare(chosen - rejected, rows, data, seed)
+
+
+def compare(differences: Tensor, rows: Sequence[int], data: Encoded, seed: int) -> Choice:
+    """The same for differences of features, [N, H], of the comparisons `rows` [N] of `data`."""
+    x = differences.double()
+    x = x / x.square().mean(dim=0, keepdim=True).sqrt().clamp(min=1e-6)  # [N, H]
+    folds = _folds([data.groups[row] for row in rows], seed)  # [N]
+    index = torch.tensor(rows)
+    plain = CANDIDATES[0]
+
+    def judged(candidate: Candidate, precision: float) -> Tensor:
+        return held_out_differences(x, index, data, folds, candidate, precision=precision)
+
+    kept = ~data.is_tie[index]
+    tried = [float(_log_losses(judged(plain, one)[kept]).mean()) for one in _PRECISIONS]
+    precision = _PRECISIONS[tried.index(min(tried))]
+    found = {one: judged(one, precision) for one in CANDIDATES}
+    baseline = _log_losses(found[plain][kept])
+    figures = {one.name: _figures(d[kept], baseline) for one, d in found.items()}
+    best = min(CANDIDATES, key=lambda one: figures[one.name]["log_loss"])
+    return Choice(best, figures)
+
+
+def held_out_differences(
+    x: Tensor,
+    rows: Tensor,
+    data: Encoded,
+    folds: Tensor,
+    candidate: Candidate,
+    *,
+    precision: float,
+) -> Tensor:
+    """Score differences of each comparison by a head that has not seen its fold, [N]."""
+    out = torch.zeros(len(x), dtype=torch.double)
+    weights = pair_weights(data, candidate.loss)[rows].double()
+    for fold in range(N_FOLDS):
+        train, test = folds != fold, folds == fold
+        if not bool(train.any()) or not bool(test.any()):
+            continue
+
+        def objective(difference: Tensor, train: Tensor = train) -> Tensor:
+            losses = losses_of(
+                candidate.loss,
+                difference,
+                torch.zeros_like(difference),
+                strengths=data.strengths[rows[train]].double(),
+                is_tie=data.is_tie[rows[train]],
+                soft=candidate.temperature,
+            )
+            return (weights[train] * losses).sum()
+
+        out[test] = x[test] @ fit_head(x[train], objective, precision)
+    return out
+
+
+def fit_head(x: Tensor, objective: Callable[[Tensor], Tensor], precision: float) -> Tensor:
+    """The head w [H] least in objective(x @ w) + precision · |w|² / 2, for x [N, H]; by L-BFGS."""
+    w = torch.zeros(x.shape[1], dtype=x.dtype, requires_grad=True)
+    optimiser = torch.optim.LBFGS([w], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        value = objective(x @ w) + precision * w.square().sum() / 2
+        value.backward()  # type: ignore[no-untyped-call]
+        return float(value.detach())
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    return w.detach()
+
+
+def _figures(differences: Tensor, baseline: Tensor) -> dict[str, float]:
+    losses = _log_losses(differences)
+    gain = baseline - losses
+    return {
+        "log_loss": float(losses.mean()),
+        "accuracy": float((differences > 0).double().mean()),
+        "gain": float(gain.mean()),
+        "gain_standard_error": float(gain.std() / len(gain) ** 0.5),
+    }
+
+
+def _log_losses(differences: Tensor) -> Tensor:
+    """−log σ(d / T) with the one T that suits them all, so that no loss wins by its scale alone."""
+    return -logsigmoid(differences / calibrate_temperature(differences))
+
+
+def _sample(data: Encoded, seed: int) -> list[int]:
+    rows = list(range(len(data)))
+    random.Random(f"choose a loss {seed}").shuffle(rows)  # noqa: S311 (no secret)
+    return sorted(rows[:_MOST_ROWS])
+
+
+def _folds(groups: Sequence[str], seed: int) -> Tensor:
+    """The fold of each row, [N]; a group stays in one where there are enough groups."""
+    names = list(dict.fromkeys(groups))
+    stream = random.Random(f"folds {seed}")  # noqa: S311 (no secret)
+    if len(names) < 2 * N_FOLDS:
+        order = list(range(len(groups)))
+        stream.shuffle(order)
+        return torch.tensor(order) % N_FOLDS
+    stream.shuffle(names)
+    fold = {name: place % N_FOLDS for place, name in enumerate(names)}
+    return torch.tensor([fold[name] for name in groups])
