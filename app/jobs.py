@@ -1,5 +1,8 @@
 """Work for the worker: enqueue, claim, heartbeat, finish.
 
+Two lanes: what trains, one job a project, and replies to people who wait at a page, which are
+short, several at once, and never behind a training run.
+
 A claim hands out a token. Every later word about the job must carry it: a worker that lost its
 lease (stopped, swapped out, cut off) finds its token replaced and can neither report nor publish.
 Leases are told by the database's clock alone: the clocks of two workers need not agree.
@@ -61,8 +64,11 @@ def enqueue(
     run_id: uuid.UUID | None = None,
     payload: dict[str, Any] | None = None,
 ) -> Job:
-    """Queue a job. A project holds one fresh queued job of a kind: a second is a Conflict."""
-    if find_queued(session, project_id, kind):
+    """Queue a job. A project holds one fresh queued job of a kind: a second is a Conflict.
+
+    Of replies it holds as many as people ask for.
+    """
+    if kind is not JobKind.REPLY and find_queued(session, project_id, kind):
         raise Conflict("A job of this kind already waits for the worker in this project.")
     job = Job(project_id=project_id, kind=kind, run_id=run_id, payload=payload or {})
     session.add(job)
@@ -82,12 +88,13 @@ def find_queued(session: Session, project_id: uuid.UUID, kind: JobKind) -> Job |
 
 
 def find_unfinished(session: Session, project_id: uuid.UUID) -> list[Job]:
-    """Queued and running jobs of a project, oldest first."""
+    """Queued and running jobs of a project, oldest first; replies are no part of its loop."""
     return list(
         session.scalars(
             select(Job)
             .where(
                 Job.project_id == project_id,
+                Job.kind != JobKind.REPLY,
                 Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
             )
             .order_by(Job.created_at)
@@ -98,14 +105,11 @@ def find_unfinished(session: Session, project_id: uuid.UUID) -> list[Job]:
 # The lock on the project keeps two workers from claiming two of its jobs at once, but for one gap:
 # a statement that began before the other committed and got the lock after it does not see the
 # running job yet. The unique index uq_job_running refuses that one.
-CLAIM = text(
-    """
+_PICK = """
     with pick as (
         select j.id from job j join project p on p.id = j.project_id
         where j.state = 'queued' and j.cancel_requested_at is null and not p.is_archived
-          and not exists (select 1 from job r
-                          where r.project_id = j.project_id and r.state = 'running')
-          and pg_try_advisory_xact_lock(hashtextextended(j.project_id::text, 7))
+          and {lane}
         order by j.created_at, j.id
         limit 1
         for update of j skip locked
@@ -116,8 +120,16 @@ CLAIM = text(
         progress_done = 0, progress_total = 0, progress_message = ''
     from pick where job.id = pick.id
     returning job.id, job.project_id, job.kind, job.run_id, job.payload, job.attempt, job.token
-    """
+"""
+CLAIM = text(
+    _PICK.format(
+        lane="""j.kind <> 'reply'
+          and not exists (select 1 from job r where r.project_id = j.project_id
+                          and r.state = 'running' and r.kind <> 'reply')
+          and pg_try_advisory_xact_lock(hashtextextended(j.project_id::text, 7))"""
+    )
 )
+CLAIM_REPLY = text(_PICK.format(lane="j.kind = 'reply'"))
 
 
 def claim(session: Session, worker: str, lease: timedelta = LEASE) -> Claim | None:
@@ -130,6 +142,15 @@ def claim(session: Session, worker: str, lease: timedelta = LEASE) -> Claim | No
             row = session.execute(CLAIM, {"worker": worker, "lease": lease}).one_or_none()
     except IntegrityError:
         return None
+    return _claimed(row)
+
+
+def claim_reply(session: Session, worker: str, lease: timedelta = LEASE) -> Claim | None:
+    """Take the reply that waits longest, whatever else runs; None when there is none."""
+    return _claimed(session.execute(CLAIM_REPLY, {"worker": worker, "lease": lease}).one_or_none())
+
+
+def _claimed(row: Any) -> Claim | None:
     if row is None:
         return None
     return Claim(
@@ -224,14 +245,15 @@ def request_cancel(session: Session, job_id: uuid.UUID) -> Job:
     return row
 
 
-def sweep(session: Session) -> list[Job]:
+def sweep(session: Session, *, replies: bool = False) -> list[Job]:
     """Take back jobs whose worker fell silent: to the queue, or to failed after too many attempts.
 
-    Returns them all, so that their runs can follow.
+    Those of one lane: what trains, or `replies`. Returns them all, so that their runs can follow.
     """
+    is_in_lane = Job.kind == JobKind.REPLY if replies else Job.kind != JobKind.REPLY
     silent = session.scalars(
         select(Job)
-        .where(Job.state == JobState.RUNNING, Job.lease_until < NOW)
+        .where(Job.state == JobState.RUNNING, Job.lease_until < NOW, is_in_lane)
         .with_for_update(skip_locked=True)
         .execution_options(**FRESH)
     ).all()

@@ -218,7 +218,7 @@ def _held(session: Session, project_id: uuid.UUID) -> tuple[Held, ...]:
     """Kinds whose newest job ended badly, in the order of the steps."""
     newest = session.scalars(
         select(Job)
-        .where(Job.project_id == project_id)
+        .where(Job.project_id == project_id, Job.kind != JobKind.REPLY)
         .ext(distinct_on(Job.kind))
         .order_by(Job.kind, Job.created_at.desc(), Job.id)
     )

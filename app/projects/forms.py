@@ -20,7 +20,10 @@ WHOLE = (
 # Empty is a value too: never, always, or everyone.
 MAYBE = ("undo_hours", "skips_to_admin", "break_after_minutes")
 SWITCHES = ("is_loop_automatic", "is_confidence_asked", "is_reading_required")
-KINDS = ("is_ranking_on", "is_rating_on", "is_demonstration_on", "is_rewrite_on", "is_span_on")
+KINDS = (
+    *("is_ranking_on", "is_rating_on", "is_demonstration_on"),
+    *("is_rewrite_on", "is_span_on", "is_talk_on"),
+)
 TEXTS = ("name", "question", "low_end", "high_end", "base_model")
 
 
@@ -49,6 +52,7 @@ class SettingsForm(BaseModel):
     is_demonstration_on: bool = False
     is_rewrite_on: bool = False
     is_span_on: bool = False
+    is_talk_on: bool = False
     is_loop_automatic: bool = False
     base_model: Line = ""
     comparisons_per_round: Line = ""

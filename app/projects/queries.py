@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.tables.accounts import Membership, Person, Role
 from app.tables.collect import Comparison, FlagAnswer
-from app.tables.jobs import Job, JobState
+from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Flag, GuidelineVersion, Project
 
 
@@ -65,7 +65,11 @@ def live_jobs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid
     """The job that runs, or else the one that waits, of each project that has one."""
     found = (
         select(Job)
-        .where(Job.project_id.in_(project_ids), Job.state.in_([JobState.RUNNING, JobState.QUEUED]))
+        .where(
+            Job.project_id.in_(project_ids),
+            Job.state.in_([JobState.RUNNING, JobState.QUEUED]),
+            Job.kind != JobKind.REPLY,
+        )
         .order_by(Job.state, Job.created_at.desc())
     )
     jobs: dict[uuid.UUID, Job] = {}

@@ -13,6 +13,7 @@ from app.tables import (
     projects,
     qualifications,
     runs,
+    talk,
     work,
 )
 from app.tables.base import Base
@@ -31,5 +32,6 @@ __all__ = [
     "projects",
     "qualifications",
     "runs",
+    "talk",
     "work",
 ]

@@ -34,6 +34,7 @@ class Draw(StrEnum):
     AUDIT = "audit"
     ADJUDICATION = "adjudication"  # not drawn: someone decided on this pair
     RESEARCH = "research"  # a researcher's own answer to a pair that annotators answered
+    CONVERSATION = "conversation"  # nobody drew it: its annotator wrote the prompt
 
 
 class AnswerRole(StrEnum):
@@ -172,6 +173,8 @@ class Pair(Base):
     expiry: Mapped[Expiry | None] = mapped_column(text_enum(Expiry))
     # All pairs of one ranking share it, so that training keeps them together.
     ranking_id: Mapped[uuid.UUID | None]
+    # The live conversation that it is a turn of.
+    conversation_id: Mapped[uuid.UUID | None]
     external_id: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[CreatedAt]
 

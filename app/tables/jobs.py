@@ -18,6 +18,7 @@ class JobKind(StrEnum):
     POLICY = "policy"
     SAMPLE = "sample"
     SELECT = "select"
+    REPLY = "reply"  # a lane of its own: short, many at once, and beside whatever trains
 
 
 class JobState(StrEnum):
@@ -35,7 +36,10 @@ class Job(Base):
         CheckConstraint("(state = 'running') = (token is not null)", name="token_while_running"),
         # One training run a project, kept by the database and not by good manners.
         Index(
-            "uq_job_running", "project_id", unique=True, postgresql_where=text("state = 'running'")
+            "uq_job_running",
+            "project_id",
+            unique=True,
+            postgresql_where=text("state = 'running' and kind <> 'reply'"),
         ),
         # A job handed back after a crash has attempt > 0 and must not collide with a fresh one.
         Index(
@@ -43,7 +47,7 @@ class Job(Base):
             "project_id",
             "kind",
             unique=True,
-            postgresql_where=text("state = 'queued' and attempt = 0"),
+            postgresql_where=text("state = 'queued' and attempt = 0 and kind <> 'reply'"),
         ),
         Index("ix_job_claim", "created_at", postgresql_where=text("state = 'queued'")),
         Index("ix_job_project_id_created_at", "project_id", "created_at"),

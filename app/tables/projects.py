@@ -107,6 +107,7 @@ class Project(Base):
     is_demonstration_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_rewrite_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     is_span_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    is_talk_on: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
     # How many people skip a pair before it goes to the admins; null is everyone who might answer.
     skips_to_admin: Mapped[int | None]
