@@ -20,6 +20,7 @@ from app.collect.messages import routes as messages_pages
 from app.collect.queue import routes as queue_pages
 from app.collect.routes import answering
 from app.collect.skipped import routes as skipped_pages
+from app.collect.talk import routes as talk_pages
 from app.datasets import api as datasets_api
 from app.datasets import routes as datasets_pages
 from app.loop import api as loop_api
@@ -87,8 +88,8 @@ def include_routers(app: FastAPI) -> None:
     """Every slice's pages and JSON; only the JSON is described for scripts."""
     for pages in (
         accounts_pages, home_pages, history_pages, projects_pages, collect_pages, kinds_pages,
-        messages_pages, queue_pages, skipped_pages, datasets_pages, loop_pages, reward_pages,
-        policy_pages, agree_pages,
+        messages_pages, queue_pages, skipped_pages, talk_pages, datasets_pages, loop_pages,
+        reward_pages, policy_pages, agree_pages,
     ):  # fmt: skip
         app.include_router(pages.router, include_in_schema=False)
     for api in (

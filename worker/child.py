@@ -48,6 +48,11 @@ class Heard:
     # A deque, because one thread appends while the other takes.
     metrics: deque[tuple[int, dict[str, float | None]]] = field(default_factory=deque)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it came to a result or refused."""
+        return self.result is not None or bool(self.error)
+
     def take(self, line: bytes) -> bool:
         """Take in one line; False where it is not an event, whatever it is."""
         try:
@@ -87,11 +92,19 @@ def _number(value: Any) -> float | None:
 class Child:
     """A running stage. Start it from the main thread (see app.launch).
 
-    `wake` is called from the reading thread when the child closes its output.
+    `wake` is called from the reading thread when the child comes to a result, refuses, or closes
+    its output. One that `listens` is asked line by line, and ends when nobody is there to ask.
     Raises Conflict when a trainer on another machine holds the folder.
     """
 
-    def __init__(self, argv: Sequence[str], folder: Path, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        wake: Callable[[], None],
+        *,
+        listens: bool = False,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.heard = Heard()
         self.log = folder / LOG
@@ -99,7 +112,7 @@ class Child:
         self._wake = wake
         lock = _lock_folder(folder)
         try:
-            self._process = self._start(argv, lock)
+            self._process = self._start(argv, lock, listens)
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{socket.gethostname()} {self._process.pid}".encode(), 0)
         finally:
@@ -107,13 +120,13 @@ class Child:
         self._reader = threading.Thread(target=self._read, name="trainer output", daemon=True)
         self._reader.start()
 
-    def _start(self, argv: Sequence[str], lock: int) -> subprocess.Popen[bytes]:
+    def _start(self, argv: Sequence[str], lock: int, listens: bool) -> subprocess.Popen[bytes]:
         kept = {name: value for name, value in os.environ.items() if name not in WITHHELD}
         path = os.pathsep.join(filter(None, (str(REPOSITORY), kept.get("PYTHONPATH"))))
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command(argv, death_signal=signal.SIGKILL),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=PATIENT | kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
@@ -132,6 +145,16 @@ class Child:
             self._wait_for_the_end(seconds=0.2)
         return has_ended(self._process)
 
+    def ask(self, line: str) -> None:
+        """Send a line to a child that listens; what it says from now on is heard anew.
+
+        Raises OSError where it is over.
+        """
+        self.heard = Heard()
+        if self._process.stdin is not None:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
     def terminate(self) -> None:
         """Ask it to save and end."""
         if not has_ended(self._process):
@@ -147,6 +170,9 @@ class Child:
         self.kill()
         status = self._process.wait()
         self._reader.join(timeout=SECONDS_TO_DIE)
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         return status
 
     def _wait_for_the_end(self, seconds: float = math.inf) -> None:
@@ -182,6 +208,8 @@ class Child:
                 if line.strip() and not self.heard.take(line):
                     log.write(line)
                     log.flush()
+                elif self.heard.is_over:
+                    self._wake()
         self._wake()
 
 

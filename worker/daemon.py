@@ -21,7 +21,8 @@ from app.db import get_engine, is_passing, session_scope
 from app.loop.service import advance
 from app.tables.jobs import JobKind
 from worker.device import describe_device
-from worker.duty import Duty, Pace, put_off
+from worker.duty import Pace, Training, put_off
+from worker.replies import Replies
 from worker.stages import STAGES, Stage
 
 logger = logging.getLogger("prefloop.worker")
@@ -58,6 +59,14 @@ class Worker:
         """Work until told to stop. Without a database, wait for it."""
         if not self._device:
             threading.Thread(target=self._find_device, name="device", daemon=True).start()
+        replies = Replies(self.name, self.pace)
+        replies.start()
+        try:
+            self._turn_until_stopped()
+        finally:
+            replies.stop()
+
+    def _turn_until_stopped(self) -> None:
         pause = self.pace.idle
         while not self.is_stopping:
             try:
@@ -86,7 +95,7 @@ class Worker:
             return False
         logger.info("Job %s: %s, attempt %d.", job.id, job.kind, job.attempt)
         self._said.clear()
-        Duty(self, job, self.stages[job.kind]).do()
+        Training(self, job, self.stages[job.kind]).do()
         return True
 
     def be_seen(self) -> None:
@@ -133,6 +142,7 @@ def run_daemon(once: bool = False) -> None:
     if once:
         while not worker.is_stopping and worker.turn():
             pass
+        Replies(worker.name, worker.pace).answer_all()
     else:
         worker.serve()
     get_engine().dispose()

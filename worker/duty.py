@@ -2,6 +2,7 @@
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ class Pace:
     # From SIGTERM to the child until it is killed; the worker itself has 15 s in all.
     grace: float = 10.0
     longest_retry: float = 5.0
+    # Replies to people who wait: how often one is looked for, how long one may take with the
+    # loading of its policy, and how long the policy stays in memory after the last.
+    listen: float = 0.4
+    reply: float = 120.0
+    keep_policy: float = 900.0
 
 
 class Employer(Protocol):
@@ -57,7 +63,7 @@ class Employer(Protocol):
     def be_seen(self) -> None: ...
 
 
-class _HandedBack(Exception):
+class HandedBack(Exception):
     """The worker is stopping: someone else goes on."""
 
 
@@ -71,12 +77,12 @@ def put_off(error: SQLAlchemyError, seconds: float) -> None:
         logger.warning("The database refused: %s Trying again in %.1f s.", reason, seconds)
 
 
-class Duty:
-    """A claim and the stage that serves it. `do` ends the job one way or another, or leaves it
-    to whoever holds its newer token."""
+class Duty(ABC):
+    """A claim and what serves it. `do` ends the job one way or another, or leaves it to whoever
+    holds its newer token."""
 
-    def __init__(self, worker: Employer, job: Claim, stage: Stage) -> None:
-        self.worker, self.job, self.stage = worker, job, stage
+    def __init__(self, worker: Employer, job: Claim) -> None:
+        self.worker, self.job = worker, job
         self._heard = Heard()
         self._unsent: list[runs.Metric] = []
         self._retry_in = worker.pace.heartbeat
@@ -93,7 +99,7 @@ class Duty:
             logger.warning("Job %s: %s", self.job.id, lost.message)
         except Stopped:
             self._conclude(stages.end_cancelled)
-        except _HandedBack:
+        except HandedBack:
             self._conclude(stages.hand_back)
         except DomainError as error:
             self._fail(error.message)
@@ -104,60 +110,13 @@ class Duty:
         except Exception as error:
             self._fail_by_mistake(error)
 
+    @abstractmethod
     def _work(self) -> None:
-        folder = stages.job_folder(self.job)
-        self._in_database(lambda session: stages.begin(session, self.job))
-        argv = self._patiently(lambda: self._while_beating(lambda: self._prepare(folder)))
-        report = self._run_child(argv, folder)
-        outcome = self._while_beating(lambda: self.stage.collect(folder, report))
-        self._in_database(lambda session: self.stage.publish(session, self.job, folder, outcome))
-        logger.info("Job %s: finished.", self.job.id)
-
-    def _prepare(self, folder: Path) -> list[str]:
-        with session_scope() as session:
-            return self.stage.prepare(session, self.job, folder)
-
-    def _run_child(self, argv: list[str], folder: Path) -> dict[str, Any]:
-        """The child's report. Raises TrainerError with the reason when there is none."""
-        if self.worker.is_stopping:
-            raise _HandedBack
-        # Whoever holds the job by now trains in this folder: Child would kill that trainer.
-        self._ask_leave()
-        child = Child(argv, folder, self.worker.wake)
-        self._heard = child.heard
-        try:
-            while not child.has_ended():
-                self.worker.sleep(self._retry_in)
-                self._react(child)
-            status = child.finish()
-        finally:
-            child.kill()
-            child.finish()
-        self._ask_leave()
-        if status == 0 and child.heard.result is not None:
-            return child.heard.result
-        if self.worker.is_stopping and not child.heard.error:
-            raise _HandedBack
-        raise TrainerError(child.obituary(status))
-
-    def _react(self, child: Child) -> None:
-        if self.worker.is_stopping:
-            self._let_end(child)
-        elif self._beat() is Orders.CANCEL:
-            self._let_end(child)
-            raise Stopped(STOPPED)
+        """The job from its first row to its last."""
 
     def _ask_leave(self) -> None:
         if self._beat() is Orders.CANCEL:
             raise Stopped(STOPPED)
-
-    def _let_end(self, child: Child) -> None:
-        """Give the child its grace time to save, then kill it."""
-        child.terminate()
-        give_up_at = time.monotonic() + self.worker.pace.grace
-        while not child.has_ended() and time.monotonic() < give_up_at:
-            time.sleep(0.02)
-        child.kill()
 
     def _beat(self) -> Orders:
         """Renew the lease and report. Without a database, go on and try again later.
@@ -204,17 +163,6 @@ class Duty:
         longest = max(self.worker.pace.longest_retry, self.worker.pace.heartbeat)
         self._retry_in = min(2 * self._retry_in, longest)
 
-    def _while_beating(self, act: Callable[[], Answer]) -> Answer:
-        """What `act` returns, from a thread of its own while this one renews the lease."""
-        with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(act)
-            future.add_done_callback(lambda _: self.worker.wake())
-            while not future.done():
-                self.worker.sleep(self._retry_in)
-                if not future.done():
-                    self._beat()
-            return future.result()
-
     def _in_database(self, act: Callable[[Session], None]) -> None:
         """Do `act`, which checks the claim, in one transaction with the last metrics.
 
@@ -259,3 +207,73 @@ class Duty:
     def _fail_by_mistake(self, error: Exception) -> None:
         logger.error("Job %s failed by our mistake.", self.job.id, exc_info=error)
         self._fail(OUR_MISTAKE.format(error=f"{type(error).__name__}: {error}"[:300]))
+
+
+class Training(Duty):
+    """A duty that a stage serves, with a child process of its own."""
+
+    def __init__(self, worker: Employer, job: Claim, stage: Stage) -> None:
+        super().__init__(worker, job)
+        self.stage = stage
+
+    def _work(self) -> None:
+        folder = stages.job_folder(self.job)
+        self._in_database(lambda session: stages.begin(session, self.job))
+        argv = self._patiently(lambda: self._while_beating(lambda: self._prepare(folder)))
+        report = self._run_child(argv, folder)
+        outcome = self._while_beating(lambda: self.stage.collect(folder, report))
+        self._in_database(lambda session: self.stage.publish(session, self.job, folder, outcome))
+        logger.info("Job %s: finished.", self.job.id)
+
+    def _prepare(self, folder: Path) -> list[str]:
+        with session_scope() as session:
+            return self.stage.prepare(session, self.job, folder)
+
+    def _run_child(self, argv: list[str], folder: Path) -> dict[str, Any]:
+        """The child's report. Raises TrainerError with the reason when there is none."""
+        if self.worker.is_stopping:
+            raise HandedBack
+        # Whoever holds the job by now trains in this folder: Child would kill that trainer.
+        self._ask_leave()
+        child = Child(argv, folder, self.worker.wake)
+        self._heard = child.heard
+        try:
+            while not child.has_ended():
+                self.worker.sleep(self._retry_in)
+                self._react(child)
+            status = child.finish()
+        finally:
+            child.kill()
+            child.finish()
+        self._ask_leave()
+        if status == 0 and child.heard.result is not None:
+            return child.heard.result
+        if self.worker.is_stopping and not child.heard.error:
+            raise HandedBack
+        raise TrainerError(child.obituary(status))
+
+    def _react(self, child: Child) -> None:
+        if self.worker.is_stopping:
+            self._let_end(child)
+        elif self._beat() is Orders.CANCEL:
+            self._let_end(child)
+            raise Stopped(STOPPED)
+
+    def _let_end(self, child: Child) -> None:
+        """Give the child its grace time to save, then kill it."""
+        child.terminate()
+        give_up_at = time.monotonic() + self.worker.pace.grace
+        while not child.has_ended() and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        child.kill()
+
+    def _while_beating(self, act: Callable[[], Answer]) -> Answer:
+        """What `act` returns, from a thread of its own while this one renews the lease."""
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(act)
+            future.add_done_callback(lambda _: self.worker.wake())
+            while not future.done():
+                self.worker.sleep(self._retry_in)
+                if not future.done():
+                    self._beat()
+            return future.result()

@@ -18,6 +18,7 @@ COMMANDS = {
     "policy": ("worker.policy.command", "policy"),
     "sample": ("worker.policy.command", "sample"),
     "select": ("worker.select.command", "select"),
+    "talk": ("worker.policy.command", "talk"),
     "demo": ("worker.demo.command", "demo"),
 }
 KILLED_BY_SIGTERM = 143

@@ -59,9 +59,7 @@ class AnswerForm(BaseModel):
         return flags_in(self.model_extra, is_flipped)
 
 
-class NewAnswerForm(AnswerForm):
-    assignment_id: uuid.UUID
-    idempotency_key: str = Field(min_length=1, max_length=200)
+class TimedAnswerForm(AnswerForm):
     seconds: Annotated[float | None, BeforeValidator(_one_number)] = None
     # "prompt:3.2,left:10.5,right:8,rating:1.4,flag.<id>.left:2": active seconds by control.
     times: str = Field(default="", max_length=20_000)
@@ -69,6 +67,11 @@ class NewAnswerForm(AnswerForm):
     def control_times(self, is_flipped: bool) -> list[TimeIn]:
         """The times in the frame of A and B. Raises Invalid."""
         return [_time_in(part, is_flipped) for part in self.times.split(",") if part]
+
+
+class NewAnswerForm(TimedAnswerForm):
+    assignment_id: uuid.UUID
+    idempotency_key: str = Field(min_length=1, max_length=200)
 
 
 class DraftForm(BaseModel):

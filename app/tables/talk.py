@@ -69,7 +69,9 @@ class Turn(Base):
     position: Mapped[int]
     message: Mapped[str]
     # The job that writes the answers, or wrote them, or failed to; the newest of several.
-    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"), index=True)
+    job_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("job.id", ondelete="SET NULL"), index=True
+    )
     pair_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("pair.id", ondelete="CASCADE"), unique=True
     )

@@ -37,7 +37,7 @@ from tests.worker.workers import (
     wait_until,
     worker_process,
 )
-from worker.duty import Duty
+from worker.duty import Training
 from worker.stages import Stage
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_slept_before_it_began_leaves_the_finished_run_alone(
     expire_lease(session)
     assert make_worker("quick", "bob").turn()
     before = only_run(session).finished_at
-    Duty(make_worker("quick"), claim, fake_stages("quick")[claim.kind]).do()
+    Training(make_worker("quick"), claim, fake_stages("quick")[claim.kind]).do()
     run = only_run(session)
     assert (run.state, run.finished_at, run.is_live) == (RunState.FINISHED, before, True)
     assert len(starts(session)) == 1

@@ -185,3 +185,13 @@ def sample(
     voice.result(result)
     write_report(report, result)
     end_runtime(runtime)
+
+
+def talk(*, device: Device = None, threads: Threads = None) -> None:
+    """Answer requests, a JSON object a line, with a policy that stays in memory."""
+    import sys
+
+    from worker.policy.talk import Speaker, converse
+    from worker.runtime import start_runtime
+
+    converse(Speaker(start_runtime(0, device=device, threads=threads)), sys.stdin, sys.stdout)

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.queries import Pause, pause_of
 from app.collect.kinds import PromptKind, open_work
+from app.collect.talk.queries import can_talk
 from app.projects.queries import Member, n_done
 from app.projects.reading import reading_of
 from app.projects.remaining import MANY, n_left
@@ -46,6 +47,15 @@ class Queue:
     pause: Pause | None = None
     tasks: tuple[Task, ...] = ()
     is_unread: bool = False  # the guidelines, in the version that holds now
+    # A model is there to talk with, which never runs out.
+    can_talk: bool = False
+
+    @property
+    def first_page(self) -> str:
+        """Where the work begins, from the project's collect page on."""
+        if self.left:
+            return ""
+        return f"/kinds/{self.tasks[0].kind.value}" if self.tasks else "/talk"
 
     @property
     def left_in_words(self) -> str:
@@ -58,7 +68,7 @@ class Queue:
     @property
     def is_open(self) -> bool:
         """Whether anything waits here for this person, of whatever kind."""
-        return not self.is_paused and bool(self.left or self.tasks)
+        return not self.is_paused and bool(self.left or self.tasks or self.can_talk)
 
 
 def queues_of(session: Session, person: Person, members: Sequence[Member]) -> list[Queue]:
@@ -81,4 +91,5 @@ def _queue(session: Session, person: Person, member: Member) -> Queue:
         pause_of(session, project.id, person.id) if member.is_paused else None,
         tuple(Task(kind, left) for kind, left in work.items() if left),
         reading_of(session, project.id, person.id).is_due,
+        can_talk(session, project),
     )

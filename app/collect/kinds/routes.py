@@ -12,6 +12,7 @@ from app.accounts.audit import record_event
 from app.collect.kinds import leases, queries, service
 from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
 from app.collect.leases import Nothing, Why
+from app.collect.talk.queries import can_talk
 from app.db import session_scope
 from app.projects.reading import reading_of
 from app.projects.remaining import MANY
@@ -39,9 +40,13 @@ EXPORTS = {
 @router.get("/collect/kinds")
 def kinds_page(request: Request, session: SessionDep, access: AnnotatorAccess) -> Response:
     work = leases.open_work(session, access.project.id, access.person.id)
-    return render(
-        request, "collect/kinds/list.html", {"access": access, "work": work, "many": MANY}
-    )
+    context = {
+        "access": access,
+        "work": work,
+        "many": MANY,
+        "can_talk": can_talk(session, access.project),
+    }
+    return render(request, "collect/kinds/list.html", context)
 
 
 @router.get("/collect/kinds/{kind}")
