@@ -2,6 +2,12 @@
 
 from app.errors import DomainError
 
+# What annotators may read: the reason might name the policy, and stands in the worker's log.
+BROKEN_OFF = (
+    "The model broke off. Let it write again; if that happens again, tell an admin, who finds the "
+    "reason in the worker's log."
+)
+
 
 class TrainerError(DomainError):
     """Training cannot start or go on; what was saved before stays as it is."""

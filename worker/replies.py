@@ -28,7 +28,7 @@ from app.tables.projects import Project
 from app.tables.runs import PolicyRun
 from worker.child import Child
 from worker.duty import STOPPED, Duty, HandedBack, Pace, put_off
-from worker.errors import TrainerError
+from worker.errors import BROKEN_OFF, TrainerError
 from worker.stages import TRAINER
 
 logger = logging.getLogger("prefloop.worker")
@@ -71,17 +71,18 @@ class Speaker:
         if self._child is not None and time.monotonic() - self.used_at > seconds:
             self.stop()
 
-    def stop(self) -> int:
-        """End the child now; its status."""
+    def stop(self) -> None:
+        """End the child now, and say why where it had ended by itself."""
         child, folder = self._child, self._folder
         self._child = self._folder = None
-        status = 0
         if child is not None:
+            is_over = child.has_ended()
             child.kill()
             status = child.finish()
+            if is_over:
+                logger.warning("Replies: %s", child.obituary(status))
         if folder is not None:
             folder.cleanup()
-        return status
 
 
 class Replies:
@@ -206,7 +207,12 @@ class Reply(Duty):
             return child.heard.result
         if child.heard.error:
             raise TrainerError(child.heard.error)
-        raise TrainerError(child.obituary(self.lane.speaker.stop()))
+        self.lane.speaker.stop()
+        raise TrainerError(BROKEN_OFF)
+
+    def _fail_by_mistake(self, error: Exception) -> None:
+        logger.error("Reply %s failed by our mistake.", self.job.id, exc_info=error)
+        self._fail(BROKEN_OFF)
 
     def _ask(self, request: dict[str, Any]) -> Child:
         try:

@@ -194,4 +194,5 @@ def talk(*, device: Device = None, threads: Threads = None) -> None:
     from worker.policy.talk import Speaker, converse
     from worker.runtime import start_runtime
 
-    converse(Speaker(start_runtime(0, device=device, threads=threads)), sys.stdin, sys.stdout)
+    speaker = Speaker(start_runtime(0, device=device, threads=threads))
+    converse(speaker, sys.stdin, sys.stdout, sys.stderr)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
-from worker.errors import TrainerError
+from worker.errors import BROKEN_OFF, TrainerError
 from worker.models import MOST_PROMPT_TOKENS, cut_prompt, load_policy, load_tokenizer, prompt_room
 from worker.policy.sample import Prompt, training_rule
 from worker.policy.writing import Completion, sample_distinct
@@ -17,6 +17,10 @@ from worker.progress import finite
 from worker.runtime import Runtime, autocast, seed_everything
 
 _ATTEMPTS = 4
+
+
+class Wordless(TrainerError):
+    """The policy had nothing new to say. Its sentence is for the annotator."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Speaker:
     def answer(self, request: Request) -> dict[str, Any]:
         """The completions in the order of the temperatures, and whether the beginning was cut.
 
-        Raises TrainerError where the policy says nothing, or the same each time.
+        Raises Wordless where the policy says nothing, or the same each time, and TrainerError.
         """
         policy, tokenizer = self._load(request.model)
         room = prompt_room([policy], request.max_new_tokens, MOST_PROMPT_TOKENS)
@@ -73,8 +77,8 @@ class Speaker:
             if written and written[0].text not in known:
                 return written[0]
         if known:
-            raise TrainerError("The model wrote the same answer twice. Write it in other words.")
-        raise TrainerError("The model answered with nothing. Write it in other words.")
+            raise Wordless("The model wrote the same answer twice. Write it in other words.")
+        raise Wordless("The model answered with nothing. Write it in other words.")
 
     def _load(self, name: str) -> tuple[Any, Any]:
         if self._loaded is None or self._name != name:
@@ -85,14 +89,21 @@ class Speaker:
         return self._loaded
 
 
-def converse(speaker: Speaker, lines: Iterable[str], out: TextIO) -> None:
-    """Answer each line until there are no more; a refusal is a sentence, and not the end."""
+def converse(speaker: Speaker, lines: Iterable[str], out: TextIO, log: TextIO) -> None:
+    """Answer each line until there are no more; a refusal is a sentence, and not the end.
+
+    Why the trainer refuses is for the log alone.
+    """
     for line in lines:
         if not line.strip():
             continue
         try:
             event = {"event": "result", "report": speaker.answer(Request.read(line))}
-        except TrainerError as error:
+        except Wordless as error:
             event = {"event": "error", "message": error.message}
+        except TrainerError as error:
+            log.write(f"{error.message}\n")
+            log.flush()
+            event = {"event": "error", "message": BROKEN_OFF}
         out.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
         out.flush()
