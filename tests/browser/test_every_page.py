@@ -43,6 +43,7 @@ EMPTY = (
     ),
     *("skip-reasons", "skipped", "guidelines/since", "messages/new"),
     *("collect/kinds", "collect/kinds/rank", "collect/kinds/rate", "collect/kinds/demonstrate"),
+    "collect/talk",
     *(
         "queue",
         "agree",
@@ -63,6 +64,7 @@ KINDS = {
     "is_rating_on": True,
     "is_demonstration_on": True,
     "is_rewrite_on": True,
+    "is_talk_on": True,
 }
 # Answers that are no pages: a redirect, a file, a word.
 NOT_PAGES = {
