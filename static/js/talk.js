@@ -103,6 +103,11 @@ document.addEventListener("input", (event) => {
   measure();
 });
 
+// Not by autofocus: browsers look for that when the page loads, and find the field in use.
+document.addEventListener("toggle", (event) => {
+  if (event.newState === "open") event.target.querySelector("button")?.focus();
+}, true);
+
 const press = (name) => document.querySelector(`[data-deed="${name}"]`)?.click();
 
 document.addEventListener("keydown", (event) => {
