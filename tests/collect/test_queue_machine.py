@@ -6,6 +6,7 @@ Postgres does them.
 
 import random
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, settings
@@ -37,7 +38,7 @@ from app.tables.collect import AssignmentState, Comparison, Pair
 from tests.collect.worlds import RUN_OUT, broken_rules, make_annotators, make_pairs
 from tests.support import make_project
 
-PEOPLE, N_PAIRS, OVERLAP = range(3), 4, 2
+PEOPLE, N_PAIRS = range(3), 3
 LEASED, DONE = AssignmentState.LEASED, AssignmentState.DONE
 EXPIRED, SKIPPED = AssignmentState.EXPIRED, AssignmentState.SKIPPED
 
@@ -57,6 +58,10 @@ class Had:
     ratings: list[int] = field(default_factory=list)
 
 
+def has(*states: AssignmentState) -> Callable[["Queue"], bool]:
+    return lambda queue: any(one.state in states for one in queue.had.values())
+
+
 def spread(session: Session, pair_id: uuid.UUID, place: int) -> uuid.UUID:
     """Lay a pair's id into the `place`th part of all ids, so that a seed draws the same part."""
     inside = uuid.UUID(int=(place << 126) + (1 << 125) + (uuid.uuid4().int >> 8))
@@ -71,10 +76,12 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.had: dict[uuid.UUID, Had] = {}
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(overlap=st.sampled_from([1, 2]))
+    def begin(self, overlap: int) -> None:
+        self.session.rollback()
+        self.overlap = overlap
         tag = uuid.uuid4().hex[:8]
-        self.project = make_project(self.session, tag, overlap=OVERLAP)
+        self.project = make_project(self.session, tag, overlap=overlap)
         names = [f"{tag}-{number}" for number in PEOPLE]
         self.people = [one.id for one in make_annotators(self.session, self.project, *names)]
         made = make_pairs(self.session, self.project, N_PAIRS)
@@ -97,13 +104,17 @@ class Queue(RuleBasedStateMachine):
         """Pairs with room that this person never had, or let run out."""
         gone = {one.pair for one in self.had.values() if one.person == person}
         gone -= {self.had[one].pair for one in self.of(person, EXPIRED)}
-        return {pair for pair in self.pairs if self.taken(pair) < OVERLAP} - gone
+        return {pair for pair in self.pairs if self.taken(pair) < self.overlap} - gone
 
     def sweep(self) -> int:
         late = [one for one in self.had.values() if one.state is LEASED and one.is_run_out]
         for one in late:
             one.state, one.is_run_out = EXPIRED, False
         return len(late)
+
+    def draw(self, data: st.DataObject, *states: AssignmentState) -> tuple[uuid.UUID, Had]:
+        found = [(which, one) for which, one in self.had.items() if one.state in states]
+        return data.draw(st.sampled_from(found))
 
     # What people do.
 
@@ -133,13 +144,11 @@ class Queue(RuleBasedStateMachine):
         assert known.pair == given.pair_id
         known.state, known.is_run_out = LEASED, False
 
-    @precondition(lambda self: any(one.state is not SKIPPED for one in self.had.values()))
+    @precondition(has(LEASED, EXPIRED, DONE))
     @rule(data=st.data(), rating=Rating)
     def answer(self, data: st.DataObject, rating: int) -> None:
         """In time, late or a second time, as the page's own request would come."""
-        those = [k for k, one in self.had.items() if one.state is not SKIPPED]
-        which = data.draw(st.sampled_from(those))
-        had = self.had[which]
+        which, had = self.draw(data, LEASED, EXPIRED, DONE)
         try:
             said = record_comparison(
                 self.session,
@@ -158,15 +167,14 @@ class Queue(RuleBasedStateMachine):
         if had.state is DONE:
             assert had.ratings[-1] == rating
             return
-        had.is_surplus = had.state is EXPIRED and self.taken(had.pair) >= OVERLAP
+        had.is_surplus = had.state is EXPIRED and self.taken(had.pair) >= self.overlap
         assert said.is_surplus == had.is_surplus
         had.state, had.ratings = DONE, [rating]
 
-    @precondition(lambda self: any(one.state is DONE for one in self.had.values()))
+    @precondition(has(DONE))
     @rule(data=st.data(), rating=Rating)
     def change(self, data: st.DataObject, rating: int) -> None:
-        which = data.draw(st.sampled_from([k for k, one in self.had.items() if one.state is DONE]))
-        had = self.had[which]
+        which, had = self.draw(data, DONE)
         said = self.session.scalars(
             select(Comparison).where(Comparison.assignment_id == which)
         ).one()
@@ -175,42 +183,46 @@ class Queue(RuleBasedStateMachine):
         if rating != had.ratings[-1]:
             had.ratings.append(rating)
 
-    @rule(person=Person)
-    def skip_it(self, person: int) -> None:
-        for which in self.of(person, LEASED):
-            skip(self.session, which, self.people[person], "not for me")
-            self.session.commit()
-            self.had[which].state = SKIPPED
+    @precondition(has(LEASED))
+    @rule(data=st.data())
+    def skip_it(self, data: st.DataObject) -> None:
+        which, had = self.draw(data, LEASED)
+        skip(self.session, which, self.people[had.person], "not for me")
+        self.session.commit()
+        had.state = SKIPPED
 
-    @rule(person=Person)
-    def take_the_skip_back(self, person: int) -> None:
-        for which in self.of(person, SKIPPED)[-1:]:
-            has_room = self.taken(self.had[which].pair) < OVERLAP
-            try:
-                unskip(self.session, which, self.people[person], project_id=self.project.id)
-            except Conflict:
-                self.session.rollback()
-                assert not has_room
-                return
-            self.session.commit()
-            assert has_room
-            for held in self.of(person, LEASED):
-                self.had[held].state = EXPIRED
-            self.had[which].state, self.had[which].is_run_out = LEASED, False
+    @precondition(has(SKIPPED))
+    @rule(data=st.data())
+    def take_the_skip_back(self, data: st.DataObject) -> None:
+        which, had = self.draw(data, SKIPPED)
+        has_room = self.taken(had.pair) < self.overlap
+        try:
+            unskip(self.session, which, self.people[had.person], project_id=self.project.id)
+        except Conflict:
+            self.session.rollback()
+            assert not has_room
+            return
+        self.session.commit()
+        assert has_room
+        for held in self.of(had.person, LEASED):
+            self.had[held].state = EXPIRED
+        had.state, had.is_run_out = LEASED, False
 
-    @rule(person=Person)
-    def give_back(self, person: int) -> None:
-        for which in self.of(person, LEASED):
-            release(self.session, which, self.people[person])
-            self.session.commit()
-            self.had[which].state = EXPIRED
+    @precondition(has(LEASED))
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        which, had = self.draw(data, LEASED)
+        release(self.session, which, self.people[had.person])
+        self.session.commit()
+        had.state = EXPIRED
 
-    @rule(person=Person)
-    def stay_away(self, person: int) -> None:
-        for which in self.of(person, LEASED):
-            self.session.execute(RUN_OUT, {"id": which})
-            self.session.commit()
-            self.had[which].is_run_out = True
+    @precondition(has(LEASED))
+    @rule(data=st.data())
+    def stay_away(self, data: st.DataObject) -> None:
+        which, had = self.draw(data, LEASED)
+        self.session.execute(RUN_OUT, {"id": which})
+        self.session.commit()
+        had.is_run_out = True
 
     @rule()
     def sweep_up(self) -> None:
@@ -243,8 +255,8 @@ def test_the_queue_keeps_its_rules_and_every_answer_whatever_people_do(session: 
     run_state_machine_as_test(
         type("OfThisDatabase", (Queue,), {"session": session}),
         settings=settings(
-            max_examples=50,
-            stateful_step_count=30,
+            max_examples=20,
+            stateful_step_count=40,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
