@@ -111,7 +111,10 @@ def held_in(session: Session, project_id: uuid.UUID) -> dict[tuple[uuid.UUID, uu
         .where(Qualification.project_id == project_id, QualificationGrant.revoked_at.is_(None))
     )
     return {
-        (grant.person_id, grant.qualification_id): f"by {name or 'a script'}, "
+        (
+            grant.person_id,
+            grant.qualification_id,
+        ): f"by {'a test' if grant.attempt_id else name or 'a script'}, "
         f"{grant.granted_at:%-d %B %Y}"
         for grant, name in rows
     }

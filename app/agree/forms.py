@@ -4,15 +4,18 @@ import time
 import uuid
 from datetime import date
 from math import isfinite
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from app.agree.experts import ExpertIn
 from app.agree.gold import GoldIn
 from app.agree.queries import Filter
-from app.collect.forms import canonical_rating, flags_in
+from app.agree.testing import Rules
+from app.collect.forms import AnswerForm, canonical_rating, flags_in
 from app.errors import Invalid
 from app.tables.agree import EVERY_VERSION
+from app.tables.gold import QualificationTest, Round
 
 
 def read_filter(version: str = "", since: str = "", until: str = "") -> Filter:
@@ -102,3 +105,56 @@ class DecisionForm(BaseModel):
 
 class SendBackForm(BaseModel):
     words: str = ""
+
+
+class TestRulesForm(BaseModel):
+    """A test's rules as typed; the pass mark in per cent, empty tries are any number."""
+
+    __test__ = False
+
+    pass_share: str = "80"  # noqa: S105 (a mark to pass, no password)
+    most_tries: str = ""
+    wait_hours: str = "24"
+    n_asked: str = "10"
+    is_open: bool = False
+
+    @classmethod
+    def of(cls, test: QualificationTest | None) -> "TestRulesForm":
+        if test is None:
+            return cls(most_tries="3")
+        return cls(
+            pass_share=f"{100 * test.pass_share:.6g}",
+            most_tries="" if test.most_tries is None else str(test.most_tries),
+            wait_hours=str(test.wait_hours),
+            n_asked=str(test.n_asked),
+            is_open=test.is_open,
+        )
+
+    def read(self) -> Rules:
+        """Raises Invalid."""
+        try:
+            return Rules(
+                float(self.pass_share) / 100,
+                int(self.most_tries) if self.most_tries.strip() else None,
+                int(self.wait_hours),
+                int(self.n_asked),
+                self.is_open,
+            )
+        except (ValueError, OverflowError) as error:
+            raise Invalid("Write whole numbers; only the tries may be empty.") from error
+
+
+class PlaceForm(BaseModel):
+    """Empty takes the item out of the test."""
+
+    round: Annotated[Round | None, BeforeValidator(lambda value: value or None)] = None
+
+
+class TestAnswerForm(AnswerForm):
+    __test__ = False
+
+    answer_id: uuid.UUID
+
+    def said(self) -> dict[str, str]:
+        extra = {name: str(value) for name, value in (self.model_extra or {}).items()}
+        return {**extra, "rating": str(self.rating)}

@@ -61,6 +61,7 @@ class Hindrance:
     title: str
     sentence: str
     opens_at: datetime | None = None
+    is_qualification: bool = False
 
 
 def asked_of(session: Session, project: Project) -> dict[str, object]:
@@ -96,6 +97,7 @@ def hindrance(
             False,
             "This project asks for a qualification first",
             f"You need {names} here, and an admin of the project grants it. Ask them how.",
+            is_qualification=True,
         )
     if full_at is not None:
         return _full(project, full_at)

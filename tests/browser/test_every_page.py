@@ -55,6 +55,8 @@ EMPTY = (
         "agree/gold",
         "agree/gold/choose",
         "agree/adjudicate",
+        "agree/tests",
+        "agree/qualify",
         "agree/sample",
     ),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
