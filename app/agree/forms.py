@@ -154,6 +154,8 @@ class TestAnswerForm(AnswerForm):
     __test__ = False
 
     answer_id: uuid.UUID
+    # The explanation was read: on to the next item.
+    is_read: bool = False
 
     def said(self) -> dict[str, str]:
         extra = {name: str(value) for name, value in (self.model_extra or {}).items()}

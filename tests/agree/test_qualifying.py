@@ -75,6 +75,9 @@ def test_whoever_lacks_a_qualification_finds_its_test_passes_it_and_gets_pairs(
     assert "Not as the researchers answer" in explained
     assert "Because the guidelines say so." in explained
     assert "As the researchers answer" in browsing.get(led[1]).text
+    read = {"answer_id": led[0].rpartition("/")[2], "is_read": "true"}
+    onward = browsing.post(f"{URL}/qualify/{test.id}/answers", read)
+    assert onward.headers["location"] == f"{URL}/qualify/{test.id}"
     assert led[2:] == [f"{URL}/qualify/{test.id}"] * 3
     page = browsing.get(f"{URL}/qualify").text
     assert "you hold it" in page

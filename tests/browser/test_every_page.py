@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from fastapi.routing import APIRoute
@@ -13,6 +14,10 @@ from sqlalchemy.orm import Session
 from starlette.routing import BaseRoute
 
 from app.accounts.links import make_invitation
+from app.accounts.qualifications import add_qualification, set_required
+from app.agree.gold import GoldIn, fix_answer
+from app.agree.qualifying import answer_item, next_item, start
+from app.agree.testing import Rules, place_item, set_rules
 from app.collect.messages.service import send
 from app.collect.service import Nothing, next_assignment, record_comparison
 from app.datasets.service import freeze, run_import
@@ -20,7 +25,8 @@ from app.main import create_app
 from app.projects.flags import FlagValues, add_flag
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person, Role
-from app.tables.collect import Comparison, Prompt
+from app.tables.collect import Comparison, Pair, Prompt
+from app.tables.gold import Round
 from app.tables.projects import FlagScope, Project
 from tests.browser.conftest import Live
 from tests.browser.walk import Walk, walking
@@ -176,10 +182,30 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         *(f"messages/{amy.id}", f"messages/new?to={amy.id}"),
         *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}", f"agree/gold/{pair_id}"),
         f"agree/adjudicate/{pair_id}",
+        *begin_test(session, project, owner),
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),
     ]
+
+
+def begin_test(session: Session, project: Project, owner: Person) -> list[str]:
+    """A test that the owner has begun; its pages."""
+    qualification = add_qualification(session, project, "Reading", by=owner.id)
+    set_required(session, project, qualification.id, is_required=False, by=owner.id)
+    rules = Rules(0.8, 3, 24, 1, is_open=False)
+    test = set_rules(session, project, qualification.id, rules, by=owner.id)
+    free = select(Pair.id).where(Pair.project_id == project.id, Pair.n_taken == 0).limit(2)
+    for pair_id, round_ in zip(session.scalars(free).all(), Round, strict=True):
+        fix_answer(session, project, pair_id, GoldIn((1, 2), HOSTILE), by=owner.id)
+        place_item(session, project, qualification.id, pair_id, round_=round_, by=owner.id)
+    set_rules(session, project, qualification.id, replace(rules, is_open=True), by=owner.id)
+    asked = next_item(session, start(session, project, test.id, owner))
+    assert asked is not None
+    answer_item(session, project, owner, asked.id, rating=8, flags=())
+    session.commit()
+    own = f"agree/qualify/{test.id}"
+    return [f"agree/tests/{qualification.id}", own, f"{own}/answers/{asked.id}"]
 
 
 def line(k: int) -> str:

@@ -182,6 +182,8 @@ def answer(
     form: Annotated[TestAnswerForm, Form()],
 ) -> Response:
     asked = qualifying.own_item(session, access.person, form.answer_id)
+    if form.is_read:
+        return redirect(_url(access, test_id))
     try:
         said = qualifying.answer_item(
             session,
