@@ -96,7 +96,7 @@ def hindrance(
         return Hindrance(
             False,
             "This project asks for a qualification first",
-            f"You need {names} here: by a test where there is one, or from an admin of the project.",
+            f"You need {names} here: by a test where there is one, or from an admin.",
             is_qualification=True,
         )
     if full_at is not None:

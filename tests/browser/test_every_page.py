@@ -197,7 +197,7 @@ def begin_test(session: Session, project: Project, owner: Person) -> list[str]:
     test = set_rules(session, project, qualification.id, rules, by=owner.id)
     free = select(Pair.id).where(Pair.project_id == project.id, Pair.n_taken == 0).limit(2)
     for pair_id, round_ in zip(session.scalars(free).all(), Round, strict=True):
-        fix_answer(session, project, pair_id, GoldIn((1, 2), HOSTILE), by=owner.id)
+        fix_answer(session, project, pair_id, GoldIn((1, 2), "By **rule 2**."), by=owner.id)
         place_item(session, project, qualification.id, pair_id, round_=round_, by=owner.id)
     set_rules(session, project, qualification.id, replace(rules, is_open=True), by=owner.id)
     asked = next_item(session, start(session, project, test.id, owner))
