@@ -8,7 +8,9 @@ from app.datasets.queries import count_unfrozen
 from app.datasets.service import freeze
 from app.errors import Conflict
 from app.loop.facts import read_facts
+from app.tables.jobs import JobKind, JobState
 from tests.datasets.support import add_pairs, answer, make_flag
+from tests.loop.worlds import add_job
 from tests.support import make_person, make_project
 
 
@@ -40,3 +42,12 @@ def test_a_change_that_no_freeze_would_see_is_not_counted(session: Session) -> N
     assert read_facts(session, project).n_new_comparisons == 0
     with pytest.raises(Conflict, match="since preference set 1"):
         freeze(session, project)
+
+
+def test_replies_in_a_conversation_are_no_steps_of_the_loop(session: Session) -> None:
+    project = make_project(session)
+    add_job(session, project, JobKind.REPLY)
+    add_job(session, project, JobKind.REPLY, state=JobState.FAILED)
+    facts = read_facts(session, project)
+    assert facts.jobs == ()
+    assert facts.held == ()

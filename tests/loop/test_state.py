@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.loop.facts import Facts, Held, JobFact, LivePolicy, Numbered
 from app.loop.state import JOB_OF, Due, Step, Waiting, decide, explain, is_due, refusal
+from app.loop.steps import STEP_OF
 from app.tables.jobs import JobKind, JobState
 from app.tables.runs import Algorithm
 
@@ -161,12 +162,12 @@ any_facts = st.builds(
     held_back=st.none() | numbered,
     is_ranked=st.booleans(),
     jobs=st.just(())
-    | st.sampled_from(JobKind).flatmap(
+    | st.sampled_from(list(STEP_OF)).flatmap(
         lambda kind: st.sampled_from([JobState.QUEUED, JobState.RUNNING]).map(
             lambda state: (job(kind, state),)
         )
     ),
-    held=st.lists(st.sampled_from(JobKind), unique=True).map(
+    held=st.lists(st.sampled_from(list(STEP_OF)), unique=True).map(
         lambda kinds: tuple(held(kind) for kind in kinds)
     ),
     workers=st.just(()),
