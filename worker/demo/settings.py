@@ -9,7 +9,7 @@ class DemoSettings:
     """Sizes and rates of the demonstration; found by trial on the demonstration language."""
 
     seed: int = 0
-    kl_coef: float = 0.1
+    kl_coef: float = 0.2
     demonstrations_a_prompt: int = 12  # about 3,700 answers, fewer where two are equal
     comparisons_per_round: int = 2400
     policy_steps: int = 24
