@@ -12,8 +12,10 @@ from app.agree.queries import Filter
 from app.agree.researchers import with_researchers
 from app.agree.upkeep import catch_up
 from app.agree.workforce import survey
+from app.spreadsheet import as_csv
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.downloads import csv_response
 
 router = APIRouter(prefix="/api/v1/projects/{slug}/agreement")
 
@@ -55,13 +57,13 @@ def retests(access: StaffAccess, session: SessionDep) -> Response:
         [person.name, one.n, one.same_side, one.low, one.high, one.distance]
         for person, one in service.retested(session, access.project)
     ]
-    return csv_response(tables.as_csv(head, rows), "retests.csv")
+    return csv_response(as_csv(head, rows), "retests.csv")
 
 
 @router.get("/workforce.csv")
 def workforce(access: StaffAccess, session: SessionDep) -> Response:
     head, rows = tables.workforce_rows(survey(session, access.project))
-    return csv_response(tables.as_csv(head, rows), "workforce.csv")
+    return csv_response(as_csv(head, rows), "workforce.csv")
 
 
 @router.get("/researchers.csv")
@@ -74,7 +76,7 @@ def researchers(access: StaffAccess, session: SessionDep) -> Response:
         for one in weeks
         for m in (one.match,)
     ]
-    return csv_response(tables.as_csv(head, rows), "researchers-and-annotators.csv")
+    return csv_response(as_csv(head, rows), "researchers-and-annotators.csv")
 
 
 @router.get("/verdicts.csv")
@@ -86,10 +88,5 @@ def verdicts(access: StaffAccess, session: SessionDep) -> Response:
         [str(v.pair_id), v.n, v.mean, v.variance, *v.posterior, v.is_diverging, v.is_noisy]
         for v in every
     ]
-    text = tables.as_csv([*head, "is_diverging", "is_noisy"], rows)
+    text = as_csv([*head, "is_diverging", "is_noisy"], rows)
     return csv_response(text, "verdicts.csv")
-
-
-def csv_response(text: str, name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,14 +1,13 @@
 """Agreement as rows for CSV files and JSON. Pure."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from app.agree.evidence import Kind
 from app.agree.reading import Figures
 from app.agree.service import Answered, Cut
 from app.agree.workforce import Workforce
+from app.spreadsheet import as_csv
 
 COLUMNS = (
     *("alpha", "alpha_low", "alpha_high", "interval_alpha", "side_alpha"),
@@ -73,18 +72,3 @@ def workforce_rows(found: Workforce) -> tuple[list[str], list[list[Any]]]:
     return [*head, "is_excluded"], [
         [*cells, row.is_excluded] for cells, row in zip(rows, found.rows, strict=True)
     ]
-
-
-def as_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV. A cell that a spreadsheet would run as a formula gets an apostrophe first."""
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(head)
-    writer.writerows([[_cell(one) for one in row] for row in rows])
-    return stream.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return "" if value is None else value

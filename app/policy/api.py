@@ -7,11 +7,12 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from app import runs
-from app.reward.api import csv_response, metrics_as_csv, metrics_as_json
+from app.reward.api import metrics_as_csv, metrics_as_json
 from app.reward.queries import read_metrics
 from app.tables.runs import PolicyRun
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.downloads import csv_response
 
 router = APIRouter(prefix="/api/v1")
 

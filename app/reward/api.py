@@ -8,11 +8,12 @@ from fastapi.responses import Response
 
 from app import runs
 from app.reward import figures, queries
-from app.reward.artefacts import as_csv
 from app.reward.queries import Curve
+from app.spreadsheet import as_csv
 from app.tables.runs import RewardRun
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
+from app.web.downloads import csv_response
 
 router = APIRouter(prefix="/api/v1")
 
@@ -80,8 +81,3 @@ def metrics_as_csv(metrics: dict[str, Curve]) -> str:
     values = {name: dict(metrics[name]) for name in names}
     steps = sorted({step for curve in values.values() for step in curve})
     return as_csv(["step", *names], [[s, *(values[n].get(s) for n in names)] for s in steps])
-
-
-def csv_response(text: str, name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)

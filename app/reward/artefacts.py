@@ -1,9 +1,7 @@
 """What a run left on disk, as far as a page may show it: small text files of its own folder."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +47,3 @@ def read_json_lines(path: Path, limit: int) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(found, dict):
                 yield found
-
-
-def as_csv(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table as CSV. A cell that a spreadsheet would run as a formula gets an apostrophe first."""
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(head)
-    writer.writerows([[_cell(one) for one in row] for row in rows])
-    return stream.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return "" if value is None else value

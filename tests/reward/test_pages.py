@@ -7,9 +7,9 @@ import math
 import pytest
 from sqlalchemy.orm import Session
 
-from app.reward.artefacts import as_csv
 from app.reward.intervals import wilson
 from app.settings import get_settings
+from app.spreadsheet import as_csv
 from app.tables.accounts import Person
 from app.tables.jobs import JobKind, JobState
 from app.tables.projects import Project
