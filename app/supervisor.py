@@ -140,7 +140,9 @@ class _StopSignals:
     """The first signal interrupts whatever is under way; later ones only make us hurry."""
 
     def __init__(self) -> None:
-        self._count = 0
+        # Each is only ever set: a count could lose a signal that falls between its read and write.
+        self._interrupts = True
+        self._is_hurried = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "_StopSignals":
@@ -154,15 +156,16 @@ class _StopSignals:
 
     def only_count(self) -> None:
         """From here on nothing is interrupted."""
-        self._count = max(self._count, 1)
+        self._interrupts = False
 
     def is_hurried(self) -> bool:
-        return self._count > 1
+        return self._is_hurried
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        self._count += 1
-        if self._count == 1:
+        if self._interrupts:
+            self._interrupts = False
             raise KeyboardInterrupt
+        self._is_hurried = True
 
 
 @contextlib.contextmanager
