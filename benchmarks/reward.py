@@ -29,7 +29,8 @@ from trl import RewardConfig, RewardTrainer
 from benchmarks.report import Report, Target, arguments
 from worker.progress import SilentProgress
 from worker.reward.data import Encoded
-from worker.reward.train import Loss, RewardConfiguration, train
+from worker.reward.strength import Loss
+from worker.reward.train import RewardConfiguration, train
 from worker.runtime import start_runtime
 
 VOCABULARY = 8192

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from worker.reward import loss
-from worker.reward.choose import CANDIDATES, Loss, compare, fit_head
+from worker.reward.choose import CANDIDATES, compare, fit_head
 from worker.reward.data import Encoded
+from worker.reward.strength import Loss
 
 
 def answers(n: int, *, says_strength: bool, seed: int = 0) -> tuple[torch.Tensor, Encoded]:

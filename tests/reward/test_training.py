@@ -20,7 +20,8 @@ from worker.progress import SilentProgress
 from worker.reward.data import encode, read_preferences
 from worker.reward.score import score
 from worker.reward.stage import RewardFiles, train_reward_model
-from worker.reward.train import Loss, RewardConfiguration, train
+from worker.reward.strength import Loss
+from worker.reward.train import RewardConfiguration, train
 from worker.runtime import start_runtime
 
 CONFIGURATION = RewardConfiguration("tiny", learning_rate=2e-3, batch_size=16, checkpoint_every=5)

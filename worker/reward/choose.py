@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 
 from worker.reward.data import Encoded
 from worker.reward.score import calibrate_temperature, read_features
-from worker.reward.train import Loss, losses_of, pair_weights
+from worker.reward.strength import Loss, losses_of, pair_weights
 from worker.runtime import Runtime
 
 N_FOLDS = 4

@@ -100,7 +100,8 @@ def _configure(
 ) -> "Callable[[Any], RewardConfiguration]":
     """What makes the configuration once the network, and so its size, is known."""
     from worker.errors import TrainerError
-    from worker.reward.train import Loss, RewardConfiguration
+    from worker.reward.strength import Loss
+    from worker.reward.train import RewardConfiguration
 
     if loss not in [*Loss, _AUTO]:
         raise TrainerError(f"“{loss}” is no loss. Use {', '.join([_AUTO, *Loss])}.")

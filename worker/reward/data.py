@@ -10,7 +10,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,7 @@ class Encoded:
 
     sequences: U lists of token ids. chosen, rejected: [N] indices into them. strengths, weights,
     is_tie: [N]. groups: N names. n_truncated: how many of the U were cut to the maximum length.
+    annotators: N names, "" where unknown; empty where nobody is.
     """
 
     sequences: list[list[int]]
@@ -182,6 +183,7 @@ class Encoded:
     is_tie: Tensor
     groups: list[str]
     n_truncated: int
+    annotators: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -214,6 +216,7 @@ def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encod
         is_tie=torch.tensor([row.is_tie for row in rows], dtype=torch.bool),
         groups=[row.group for row in rows],
         n_truncated=n_truncated,
+        annotators=[row.annotator for row in rows],
     )
 
 

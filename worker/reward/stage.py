@@ -17,7 +17,8 @@ from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
 from worker.reward.evaluate import evaluate
 from worker.reward.score import score_sequences
-from worker.reward.train import Loss, RewardConfiguration, train
+from worker.reward.strength import Loss
+from worker.reward.train import RewardConfiguration, train
 from worker.runtime import Runtime, seed_everything
 
 HELD_OUT = 0.1

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,9 @@ from worker.checkpoints import checkpoint_of, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.progress import Progress
 from worker.reward.data import Encoded, cut_batches
-from worker.reward.loss import (
-    centring_penalties,
-    margin_losses,
-    soft_target_losses,
-    strength_margins,
-    strength_targets,
-)
+from worker.reward.loss import centring_penalties
 from worker.reward.scorer import Scorer
+from worker.reward.strength import Loss, losses_of, pair_weights
 from worker.runtime import (
     Runtime,
     all_reduce_sum,
@@ -34,15 +28,6 @@ from worker.runtime import (
 )
 
 _STATE = "state.pt"
-
-
-class Loss(StrEnum):
-    """What a comparison's strength does: weighs, nothing, asks for a margin, softens the target."""
-
-    SCALED = "scaled"
-    PLAIN = "plain"
-    MARGIN = "margin"
-    SOFT = "soft"
 
 
 @dataclass(frozen=True)
@@ -130,29 +115,6 @@ def train(
         if is_stopping and step < len(plan):
             raise Stopped(f"Stopped after step {step} of {len(plan)}; the checkpoint is saved.")
     return model
-
-
-def pair_weights(data: Encoded, loss: Loss) -> Tensor:
-    """How much each comparison counts, [N], with mean 1: its weight, for `scaled` × strength."""
-    weights = data.weights * data.strengths if loss is Loss.SCALED else data.weights
-    mean = weights.mean()
-    if not float(mean) > 0:
-        raise TrainerError("Every comparison has weight 0, so there is nothing to learn from.")
-    return weights / mean
-
-
-def losses_of(
-    loss: Loss, chosen: Tensor, rejected: Tensor, *, strengths: Tensor, is_tie: Tensor, soft: float
-) -> Tensor:
-    """The loss of each comparison before its weight, all [B]; a tie aims at ½ under any loss."""
-    targets = torch.ones_like(chosen)
-    if loss is Loss.SOFT:
-        targets = strength_targets(strengths, soft)
-    losses = soft_target_losses(chosen, rejected, torch.where(is_tie, 0.5, targets))
-    if loss is Loss.MARGIN:
-        wide = margin_losses(chosen, rejected, strength_margins(strengths))
-        losses = torch.where(is_tie, losses, wide)
-    return losses
 
 
 def rate_factor(step: int, n_steps: int, warmup: float) -> float:
