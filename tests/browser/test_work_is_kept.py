@@ -56,7 +56,6 @@ def test_half_an_answer_comes_back_in_a_second_tab_and_on_another_device(
     project, (alice,) = make_world(session, "alice")
     make_flag(session, project, "Rude", shortcut="r")
     page = visit(alice, COLLECT)
-    page.wait_for_timeout(2_000)  # A lease of this second is known to have no draft.
     half_answer(page, "<b>half</b> a thought")
     page.keyboard.press("r")
     is_saved(page)

@@ -54,14 +54,21 @@ def next_page(
     """The next pair in the same response; without a script, a way to it."""
     if not is_htmx(request):
         return redirect(url_of(access))
-    return pair_of(request, {**next_pair(session, access, asking), "skipped": skipped})
+    context = next_pair(session, access, asking, is_after_answer=True)
+    return pair_of(request, {**context, "skipped": skipped})
 
 
 def pair_of(request: Request, context: dict[str, Any]) -> Response:
     return render(request, TEMPLATE, context, block="pair")
 
 
-def next_pair(session: Session, access: Access, asking: Asking | None = None) -> dict[str, Any]:
+def next_pair(
+    session: Session,
+    access: Access,
+    asking: Asking | None = None,
+    *,
+    is_after_answer: bool = False,
+) -> dict[str, Any]:
     """The context of the block `pair` with what comes next, or with why nothing does."""
     found, mine = service.lease_and_standing(session, access.project, access.person.id)
     context: dict[str, Any] = {
@@ -87,7 +94,7 @@ def next_pair(session: Session, access: Access, asking: Asking | None = None) ->
         "left": _left(access, desk.left),
         "additions": additions.asked(session, access.project, found),
         "assignment": found,
-        "draft": service.draft_of(session, found),
+        "draft": service.draft_of(session, found, is_after_answer=is_after_answer),
         "why": None,
         "key": secrets.token_urlsafe(16),
     }
