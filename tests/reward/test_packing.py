@@ -30,6 +30,11 @@ GPT2 = {
     **{"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "bos_token_id": None},
     **{"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
 }
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+DISTILBERT = {
+    **{"vocab_size": 90, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64},
+    **{"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "num_labels": 1},
+}
 BLOOM = {"vocab_size": 90, "hidden_size": 32, "n_layer": 2, "n_head": 4, "pad_token_id": 0}
 
 
@@ -72,15 +77,20 @@ def loss_and_gradients(
         ("Qwen2", {**SMALL, "num_key_value_heads": 2}),
         ("GPTNeoX", SMALL),
         ("GPT2", GPT2),
+        ("Bert", {**SMALL, **STILL}),
+        ("Roberta", {**SMALL, **STILL, "pad_token_id": 1}),
+        ("DistilBert", DISTILBERT),
+        ("Electra", {**SMALL, **STILL, "embedding_size": 16}),
     ],
 )
 def test_packed_scores_and_gradients_are_the_plain_ones(
     family: str, settings: dict[str, Any]
 ) -> None:
     model = network(family, **settings)
-    assert Scorer(model, RUNTIME).reason is None
+    scorer = Scorer(model, RUNTIME)
+    assert scorer.reason is None
     plain = loss_and_gradients(model, forward, pairs())
-    packed = loss_and_gradients(model, packed_forward, pairs())
+    packed = loss_and_gradients(model, lambda _, rows, __: scorer(rows), pairs())
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=0)
     assert model.config._attn_implementation == "sdpa"
 
@@ -90,12 +100,12 @@ def test_a_network_of_another_attention_is_read_plainly_and_the_reason_is_said()
         family: Scorer(network(family, **settings), RUNTIME).reason
         for family, settings in {
             "Bloom": BLOOM,
-            "Bert": SMALL,
+            "Deberta": {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
             "Mistral": {**SMALL, "num_key_value_heads": 4, "sliding_window": 64},
         }.items()
     }
     assert "differ" in str(reasons["Bloom"])
-    assert "head" in str(reasons["Bert"])
+    assert "differ" in str(reasons["Deberta"])
     assert "window" in str(reasons["Mistral"])
 
 
@@ -119,8 +129,8 @@ def test_what_sequences_begin_with_stands_once_in_the_row() -> None:
     ]
     layout = lay_out(sequences, pad=0)
     assert len(layout.ids) == 40 + 3 + 7 + 2 + 2
-    assert layout.ids[layout.ends].tolist() == [1, 2, 4, 5, 9]
-    assert layout.positions[layout.ends].tolist() == [40, 7, 41, 7, 1]
+    assert layout.ids[layout.reads].tolist() == [1, 2, 4, 5, 9]
+    assert layout.positions[layout.reads].tolist() == [40, 7, 41, 7, 1]
 
 
 def test_a_beginning_that_all_share_does_not_part_those_that_share_more() -> None:
@@ -149,7 +159,7 @@ def test_long_sequences_have_calls_of_their_own_and_short_ones_share_them() -> N
 
 def test_a_sequence_is_read_at_its_last_token_that_is_not_padding() -> None:
     layout = lay_out([[4, 5, 0, 0], [4, 5, 6], [0]], pad=0)
-    assert layout.positions[layout.ends].tolist() == [1, 2, 0]
+    assert layout.positions[layout.reads].tolist() == [1, 2, 0]
 
 
 def test_the_loss_and_gradients_are_those_of_trl_on_the_same_batch(tmp_path: Path) -> None:

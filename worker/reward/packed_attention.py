@@ -1,4 +1,4 @@
-"""Attention over a packed row of sequences, for causal networks of Hugging Face transformers."""
+"""Attention over a packed row of sequences, for networks of Hugging Face transformers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,8 +49,11 @@ def _attend(
     Raises ValueError for what the network asks for besides, such as a sliding window.
     """
     unknown = [name for name, one in others.items() if one is not None and name not in _HARMLESS]
-    if unknown or not (getattr(module, "is_causal", True) and others.get("is_causal", True)):
-        raise ValueError(f"packed attention does not know {unknown or 'attention both ways'}")
+    is_causal = others.get("is_causal")
+    if is_causal is None:
+        is_causal = getattr(module, "is_causal", True)
+    if unknown or bool(is_causal) != layout.is_causal:
+        raise ValueError(f"packed attention does not know {unknown or 'this direction'}")
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
         key, value = (one.repeat_interleave(repeats, dim=1) for one in (key, value))
@@ -64,7 +67,7 @@ def _attend(
             v.transpose(1, 2),
             attn_mask=mask,
             dropout_p=dropout,
-            is_causal=mask is None,
+            is_causal=layout.is_causal and mask is None,
             scale=scaling,
         )  # [n, H, L, D]
         parts.append(out.transpose(1, 2).flatten(0, 1))
@@ -84,7 +87,8 @@ def _gather(call: Call, rows: list[Tensor]) -> tuple[list[Tensor], Tensor | None
     if isinstance(call, Gathered):
         n, length = call.places.shape
         flat = call.places.flatten()
-        return [one.index_select(0, flat).view(n, length, *one.shape[1:]) for one in rows], None
+        taken = [one.index_select(0, flat).view(n, length, *one.shape[1:]) for one in rows]
+        return taken, call.mask
     query, *others = rows
     own = query[None, call.start : call.end]  # [1, B, H, D]
     read = [

@@ -2,11 +2,12 @@
 
 In a causal network a token's state depends on the tokens before it alone. So the states of a
 prompt serve every completion of it, and one row of tokens gives all scores, if each token sees
-just its own sequence. Reading a shared prompt once: Jung et al., arXiv 2410.20305.
+just its own sequence. Reading a shared prompt once: Jung et al., arXiv 2410.20305. An encoder
+reads both ways, so its sequences share nothing and are only freed of padding.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -39,9 +40,14 @@ class Branch:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Sequences brought together: `places` [n, L] in the row, padded on the right with 0."""
+    """Sequences brought together: `places` [n, L] in the row, padded on the right with 0.
+
+    `mask` [n, 1, 1, L] is true where a sequence has a token; None where padding comes after all
+    that is read, as in causal attention, or where there is none.
+    """
 
     places: Tensor
+    mask: Tensor | None = None
 
 
 Call = Block | Branch | Gathered
@@ -51,28 +57,38 @@ Call = Block | Branch | Gathered
 class Layout:
     """A row of T tokens that holds U sequences.
 
-    ids, positions: [T]. ends: [U], where each sequence's last token stands. calls: how attention
-    is computed; `order` [T] says which of their results, in sequence, is each token's, and is
-    None where they come in the order of the row.
+    ids, positions: [T]. reads: [U], where the token stands whose state is a sequence's: its last,
+    or its first in an encoder. calls: how attention is computed; `order` [T] says which of their
+    results, in sequence, is each token's, and is None where they come in the order of the row.
     """
 
     ids: Tensor
     positions: Tensor
-    ends: Tensor
+    reads: Tensor
     calls: tuple[Call, ...]
     order: Tensor | None
+    is_causal: bool = True
 
     def to(self, device: torch.device) -> "Layout":
         """The same on another device."""
         if device.type == self.ids.device.type == "cpu":
             return self
-        calls = tuple(
-            Gathered(one.places.to(device)) if isinstance(one, Gathered) else one
-            for one in self.calls
-        )
-        order = None if self.order is None else self.order.to(device)
-        return Layout(
-            self.ids.to(device), self.positions.to(device), self.ends.to(device), calls, order
+
+        def moved(one: Tensor | None) -> Tensor | None:
+            return None if one is None else one.to(device)
+
+        return replace(
+            self,
+            ids=self.ids.to(device),
+            positions=self.positions.to(device),
+            reads=self.reads.to(device),
+            calls=tuple(
+                Gathered(one.places.to(device), moved(one.mask))
+                if isinstance(one, Gathered)
+                else one
+                for one in self.calls
+            ),
+            order=moved(self.order),
         )
 
 
@@ -88,18 +104,22 @@ class Group:
         return (len(self.members) - 1) * self.trunk
 
 
-def lay_out(sequences: Sequence[list[int]], pad: int | None, *, long: int = LONG) -> Layout:
+def lay_out(
+    sequences: Sequence[list[int]], pad: int | None, *, is_causal: bool = True, long: int = LONG
+) -> Layout:
     """One row for U distinct, non-empty sequences of token ids.
 
     `pad` is the padding token: like transformers' heads, a sequence is read at its last token that
-    is not padding. Sequences of `long` tokens or more have attention calls of their own.
+    is not padding, and at its first where attention goes both ways. Sequences of `long` tokens or
+    more have attention calls of their own.
     """
-    groups = share_prefixes(sequences)
+    alone = [Group((index,), 0) for index in range(len(sequences))]
+    groups = share_prefixes(sequences) if is_causal else alone
     groups.sort(key=lambda group: (len(group.members), len(sequences[group.members[0]])))
     ids: list[int] = []
     positions: list[int] = []
     placed: list[_Placed] = []
-    ends = [0] * len(sequences)
+    reads = [0] * len(sequences)
     for group in groups:
         trunk = (len(ids), len(ids) + group.trunk)
         ids += sequences[group.members[0]][: group.trunk]
@@ -108,11 +128,18 @@ def lay_out(sequences: Sequence[list[int]], pad: int | None, *, long: int = LONG
             sequence = sequences[member]
             one = _Placed(trunk, (len(ids), len(ids) + len(sequence) - group.trunk), number == 0)
             placed.append(one)
-            ends[member] = one.place(_last_read(sequence, pad))
+            reads[member] = one.place(_last_read(sequence, pad) if is_causal else 0)
             ids += sequence[group.trunk :]
             positions += range(group.trunk, len(sequence))
-    calls, order = _calls(placed, long)
-    return Layout(torch.tensor(ids), torch.tensor(positions), torch.tensor(ends), calls, order)
+    calls, order = _calls(placed, long, is_causal=is_causal)
+    return Layout(
+        torch.tensor(ids),
+        torch.tensor(positions),
+        torch.tensor(reads),
+        calls,
+        order,
+        is_causal=is_causal,
+    )
 
 
 def share_prefixes(sequences: Sequence[list[int]]) -> list[Group]:
@@ -177,7 +204,9 @@ class _Placed:
         return self.places()[index]
 
 
-def _calls(placed: Sequence[_Placed], long: int) -> tuple[tuple[Call, ...], Tensor | None]:
+def _calls(
+    placed: Sequence[_Placed], long: int, *, is_causal: bool
+) -> tuple[tuple[Call, ...], Tensor | None]:
     """Attention calls, and which of their results, one after another, is each token's."""
     calls: list[Call] = []
     owners: list[int] = []  # the place in the row that takes a result; −1 where none does
@@ -193,7 +222,7 @@ def _calls(placed: Sequence[_Placed], long: int) -> tuple[tuple[Call, ...], Tens
             calls.append(Branch(*first.trunk, *first.rest))
             owners += range(*first.rest)
     for bucket in _like_lengths(sorted(short, key=lambda one: one.length)):
-        gathered, own = _gather(bucket)
+        gathered, own = _gather(bucket, is_causal=is_causal)
         calls.append(gathered)
         owners += own
     if owners == list(range(len(owners))):
@@ -237,7 +266,7 @@ def _like_lengths(placed: Sequence[_Placed]) -> list[list[_Placed]]:
     return buckets
 
 
-def _gather(bucket: Sequence[_Placed]) -> tuple[Gathered, list[int]]:
+def _gather(bucket: Sequence[_Placed], *, is_causal: bool) -> tuple[Gathered, list[int]]:
     longest = max(one.length for one in bucket)
     places = torch.zeros(len(bucket), longest, dtype=torch.long)  # [n, L]
     owners: list[int] = []
@@ -245,4 +274,7 @@ def _gather(bucket: Sequence[_Placed]) -> tuple[Gathered, list[int]]:
         places[row, : one.length] = torch.tensor(one.places())
         trunk = range(*one.trunk) if one.owns_trunk else [-1] * (one.trunk[1] - one.trunk[0])
         owners += [*trunk, *range(*one.rest), *[-1] * (longest - one.length)]
-    return Gathered(places), owners
+    if is_causal or bucket[0].length == longest:  # sorted by length
+        return Gathered(places), owners
+    lengths = torch.tensor([one.length for one in bucket])
+    return Gathered(places, (torch.arange(longest) < lengths[:, None])[:, None, None]), owners

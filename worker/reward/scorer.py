@@ -1,13 +1,15 @@
 """A reward network that scores sequences together, without padding where that is verified."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from worker.reward.packed_attention import packed_attention
-from worker.reward.packing import LONG, lay_out
+from worker.reward.packing import LONG, Layout, lay_out
 from worker.reward.score import forward
 from worker.runtime import Runtime, autocast
 
@@ -16,78 +18,132 @@ _WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window")
 _MOVING_ROTARY = {"dynamic", "longrope"}
 
 
+@dataclass(frozen=True)
+class Packing:
+    """How a network takes a packed row. `first` is the position of a sequence's first token."""
+
+    is_causal: bool
+    first: int = 0
+
+
+CAUSAL = Packing(is_causal=True)
+
+
 class Scorer(nn.Module):
     """Scores token lists with a sequence-classification network of one output.
 
-    `is_packed` says whether they go through as one row, in which a shared prompt stands once.
-    That is so where a check at the start finds the scores equal to the plain ones, and `reason`
-    says why not elsewhere: encoders read both ways, and some attention has a window.
+    `packing` says how they go through as one row, in which a prompt that completions share stands
+    once where the network is causal. That is so where a check at the start finds the scores equal
+    to the plain ones; elsewhere it is None and `reason` says why, such as a window of attention.
     """
 
     def __init__(self, network: Any, runtime: Runtime) -> None:
         super().__init__()
         self.network = network
         self.runtime = runtime
-        self.reason = why_not_packed(network, runtime)
+        self.packing, self.reason = find_packing(network, runtime)
 
     @property
     def is_packed(self) -> bool:
-        return self.reason is None
+        return self.packing is not None
 
     def forward(self, sequences: Sequence[list[int]]) -> Tensor:
         """The scores of U distinct sequences, [U] in float32."""
-        if self.is_packed:
-            return packed_forward(self.network, sequences, self.runtime)
-        return forward(self.network, sequences, self.runtime)
+        if self.packing is None:
+            return forward(self.network, sequences, self.runtime)
+        return packed_forward(self.network, sequences, self.runtime, self.packing)
 
 
 def packed_forward(
-    network: Any, sequences: Sequence[list[int]], runtime: Runtime, *, long: int = LONG
+    network: Any,
+    sequences: Sequence[list[int]],
+    runtime: Runtime,
+    packing: Packing = CAUSAL,
+    *,
+    long: int = LONG,
 ) -> Tensor:
     """The scores of U distinct sequences in one row without padding, [U] in float32."""
-    layout = lay_out(sequences, network.config.pad_token_id, long=long).to(runtime.device)
+    layout = lay_out(
+        sequences, network.config.pad_token_id, is_causal=packing.is_causal, long=long
+    ).to(runtime.device)
+    row = {
+        "input_ids": layout.ids[None],
+        "position_ids": layout.positions[None] + packing.first,
+        "layout": layout,
+    }
     with packed_attention(network), autocast(runtime):
-        states = network.base_model(
-            input_ids=layout.ids[None],
-            position_ids=layout.positions[None],
-            use_cache=False,
-            layout=layout,
-        ).last_hidden_state  # [1, T, H]
-        logits = network.score(states[0].index_select(0, layout.ends))  # [U, H] → [U, 1]
+        if packing.is_causal:
+            states = network.base_model(**row, use_cache=False).last_hidden_state  # [1, T, H]
+            logits = network.score(states[0].index_select(0, layout.reads))  # [U, H] → [U, 1]
+        else:
+            with _read_apart(network.base_model, layout):
+                logits = network(**row).logits  # [U, 1]
     scores: Tensor = logits.float().squeeze(-1)
     return scores
 
 
-def why_not_packed(network: Any, runtime: Runtime) -> str | None:
-    """None where packed scores are verified to be the plain ones for this network, else why not."""
+@contextmanager
+def _read_apart(base: Any, layout: Layout) -> Iterator[None]:
+    """Let an encoder's head see each sequence's first state alone, as a batch of one-token texts.
+
+    Whatever the head is (a pooler, layers of its own), it is the network's, applied as always.
+    """
+
+    def part(_module: Any, _given: Any, out: Any) -> Any:
+        states = out.last_hidden_state[0].index_select(0, layout.reads)[:, None]  # [U, 1, H]
+        pooler = getattr(base, "pooler", None)
+        if getattr(out, "pooler_output", None) is None or pooler is None:
+            return type(out)(last_hidden_state=states)
+        return type(out)(last_hidden_state=states, pooler_output=pooler(states))
+
+    hook = base.register_forward_hook(part)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def find_packing(network: Any, runtime: Runtime) -> tuple[Packing | None, str | None]:
+    """How packed scores are verified to be the plain ones for this network, or else why not."""
     config = network.config.get_text_config()
-    if not isinstance(getattr(network, "score", None), nn.Linear):
-        return "its head is not that of a causal network"
     if any(getattr(config, name, None) for name in _WINDOWS) and getattr(
         config, "use_sliding_window", True
     ):
-        return "its attention has a window"
+        return None, "its attention has a window"
     if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
-        return "not all of its layers have full attention"
+        return None, "not all of its layers have full attention"
     rotary = getattr(config, "rope_parameters", None) or {}
     if rotary.get("rope_type") in _MOVING_ROTARY:
-        return "its positions depend on the longest sequence beside"
-    return _check(network, runtime)
+        return None, "its positions depend on the longest sequence beside"
+    reason = None
+    for packing in _candidates(network):
+        reason = _check(network, runtime, packing)
+        if reason is None:
+            return packing, None
+    return None, reason
 
 
-def _check(network: Any, runtime: Runtime) -> str | None:
+def _candidates(network: Any) -> list[Packing]:
+    """A causal network has a linear `score`. RoBERTa's kin count positions from beyond padding."""
+    if isinstance(getattr(network, "score", None), nn.Linear):
+        return [CAUSAL]
+    pad = network.config.pad_token_id or 0
+    return [Packing(is_causal=False), Packing(is_causal=False, first=pad + 1)]
+
+
+def _check(network: Any, runtime: Runtime, packing: Packing) -> str | None:
     """Compare both ways on made-up sequences with and without a common beginning.
 
     They are short, and those of 16 tokens count as long, so that every kind of call is tried.
     """
-    sequences = _examples(network.config)
+    sequences = _examples(network.config, packing)
     plain_runtime = Runtime(runtime.device, torch.float32, 0, 1, is_main=True)
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad():
             plain = forward(network, sequences, plain_runtime)
-            packed = packed_forward(network, sequences, plain_runtime, long=16)
+            packed = packed_forward(network, sequences, plain_runtime, packing, long=16)
     except Exception as error:  # whatever a network does not take is a reason not to pack
         return f"it does not take a packed row ({type(error).__name__}: {error})"
     finally:
@@ -98,13 +154,15 @@ def _check(network: Any, runtime: Runtime) -> str | None:
     return None
 
 
-def _examples(config: Any) -> list[list[int]]:
+def _examples(config: Any, packing: Packing) -> list[list[int]]:
     size = config.get_text_config().vocab_size
+    pad = None if packing.is_causal else config.pad_token_id  # encoders never meet it within a text
     longest = min(getattr(config, "max_position_embeddings", None) or 40, 40)
     stream = torch.Generator().manual_seed(0)
 
     def draw(length: int) -> list[int]:
-        return torch.randint(0, size, (length,), generator=stream).tolist()
+        ids = torch.randint(0, size, (length,), generator=stream).tolist()
+        return [(one + 1) % size if one == pad else one for one in ids]
 
     prompt, other = draw(longest * 2 // 5), draw(5)
     return [
