@@ -6,14 +6,17 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from app.agree import service, tables
+from app.agree.cost import charts as cost_tables
+from app.agree.cost.service import costs
 from app.agree.forms import read_filter
 from app.agree.opinions import every_verdict
 from app.agree.queries import Filter
 from app.agree.researchers import with_researchers
 from app.agree.upkeep import catch_up
 from app.agree.workforce import survey
+from app.errors import NotFound
 from app.spreadsheet import as_csv
-from app.web.access import StaffAccess
+from app.web.access import AdminAccess, StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.downloads import csv_response
 
@@ -90,3 +93,25 @@ def verdicts(access: StaffAccess, session: SessionDep) -> Response:
     ]
     text = as_csv([*head, "is_diverging", "is_noisy"], rows)
     return csv_response(text, "verdicts.csv")
+
+
+@router.get("/cost")
+def cost(access: AdminAccess, session: SessionDep) -> dict[str, Any]:
+    """Active time and cost of all work, of each part of the page and person; null is undefined."""
+    return cost_tables.as_values(costs(session, access.project))
+
+
+COST_TABLES = {
+    "weeks": cost_tables.week_rows,
+    "parts": cost_tables.button_rows,
+    "people": cost_tables.people_rows,
+    "days": cost_tables.day_rows,
+}
+
+
+@router.get("/cost/{table}.csv")
+def cost_table(table: str, access: AdminAccess, session: SessionDep) -> Response:
+    """`table` is weeks, parts, people or days."""
+    if table not in COST_TABLES:
+        raise NotFound("There is no such table.")
+    return csv_response(as_csv(*COST_TABLES[table](costs(session, access.project))), f"{table}.csv")

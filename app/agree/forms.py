@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from app.agree.cost.wages import Wages
 from app.agree.experts import ExpertIn
 from app.agree.gold import GoldIn
 from app.agree.queries import Filter
@@ -160,3 +161,49 @@ class TestAnswerForm(AnswerForm):
     def said(self) -> dict[str, str]:
         extra = {name: str(value) for name, value in (self.model_extra or {}).items()}
         return {**extra, "rating": str(self.rating)}
+
+
+class WagesForm(BaseModel):
+    """Wages an hour as typed: the usual one, and `own_<person>` for each who has another."""
+
+    model_config = ConfigDict(extra="allow")
+
+    currency: str = ""
+    usual: str = ""
+
+    @classmethod
+    def of(cls, wages: Wages) -> "WagesForm":
+        own = {f"own_{person}": f"{wage:.10g}" for person, wage in wages.own.items()}
+        usual = "" if wages.usual is None else f"{wages.usual:.10g}"
+        return cls.model_validate({"currency": wages.currency, "usual": usual, **own})
+
+    def typed(self, person_id: uuid.UUID) -> str:
+        return str((self.model_extra or {}).get(f"own_{person_id}", ""))
+
+    def read(self) -> tuple[float | None, dict[uuid.UUID, float]]:
+        """The usual wage, and people's own. Raises Invalid."""
+        own = {}
+        for name, value in (self.model_extra or {}).items():
+            wage = _wage(str(value)) if name.startswith("own_") else None
+            if wage is not None:
+                own[_person(name.removeprefix("own_"))] = wage
+        return _wage(self.usual), own
+
+
+def _wage(typed: str) -> float | None:
+    if not typed.strip():
+        return None
+    try:
+        wage = float(typed.strip().replace(",", "."))
+    except ValueError:
+        wage = -1.0
+    if not isfinite(wage) or wage < 0:
+        raise Invalid("Write a wage as a number from 0, or nothing.", field="usual")
+    return wage
+
+
+def _person(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise Invalid("There is no such person.", field="usual") from None

@@ -64,6 +64,7 @@ EMPTY = (
         "agree/tests",
         "agree/qualify",
         "agree/sample",
+        "agree/cost",
     ),
     *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
 )

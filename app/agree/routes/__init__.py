@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.agree.routes import adjudicate, gold, overview, qualify, verdicts, workforce
+from app.agree.routes import adjudicate, cost, gold, overview, qualify, verdicts, workforce
 
 router = APIRouter()
-for part in (overview, workforce, verdicts, gold, adjudicate, qualify):
+for part in (overview, workforce, verdicts, gold, adjudicate, qualify, cost):
     router.include_router(part.router)

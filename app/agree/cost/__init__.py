@@ -1,0 +1,1 @@
+"""What work takes and costs: throughput, active time, prices of controls, and when it is done."""

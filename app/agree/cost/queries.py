@@ -1,0 +1,90 @@
+"""What the page about cost reads: days of work, time on controls, wages, open work."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row, func, select, text
+from sqlalchemy.orm import Session
+
+from app.tables.accounts import Membership, Person, Role
+from app.tables.collect import Pair
+from app.tables.cost import PersonalWage, Wage, WorkDay
+from app.tables.projects import Flag
+
+# By weeks, for days of many people and flags are many rows and say no more.
+CONTROLS = text(
+    """
+    select person_id, date_trunc('week', day)::date as week, control, flag_id,
+        sum(n_given) as n_given, sum(n_timed) as n_timed, sum(seconds) as seconds,
+        sum(squares) as squares
+    from work_control where project_id = :project
+    group by person_id, date_trunc('week', day), control, flag_id
+    order by control, flag_id, week, person_id
+    """
+)
+
+
+def work_days(session: Session, project_id: uuid.UUID) -> Sequence[Row[Any]]:
+    """(person_id, day, n, n_fresh, n_timed, seconds, squares), oldest first."""
+    columns = (WorkDay.n, WorkDay.n_fresh, WorkDay.n_timed, WorkDay.seconds, WorkDay.squares)
+    found = (
+        select(WorkDay.person_id, WorkDay.day, *columns)
+        .where(WorkDay.project_id == project_id)
+        .order_by(WorkDay.day, WorkDay.person_id)
+    )
+    rows: Sequence[Any] = session.execute(found).all()
+    return rows
+
+
+def control_weeks(session: Session, project_id: uuid.UUID) -> Sequence[Row[Any]]:
+    return session.execute(CONTROLS, {"project": project_id}).all()
+
+
+def wage_of(session: Session, project_id: uuid.UUID) -> Wage | None:
+    return session.get(Wage, project_id)
+
+
+def personal_wages(session: Session, project_id: uuid.UUID) -> dict[uuid.UUID, float]:
+    rows = session.execute(
+        select(PersonalWage.person_id, PersonalWage.per_hour).where(
+            PersonalWage.project_id == project_id
+        )
+    )
+    return dict(rows.all())
+
+
+def paid_people(
+    session: Session, project_id: uuid.UUID, worked: Sequence[uuid.UUID]
+) -> list[tuple[Person, bool]]:
+    """Annotators, and whoever `worked`, by name; and whether each can answer now."""
+    memberships = session.scalars(
+        select(Membership).where(
+            Membership.project_id == project_id, Membership.role == Role.ANNOTATOR
+        )
+    ).all()
+    able = {one.person_id for one in memberships if not one.rests}
+    everyone = {one.person_id for one in memberships} | set(worked)
+    people = session.scalars(
+        select(Person).where(Person.id.in_(everyone)).order_by(func.lower(Person.name), Person.id)
+    )
+    return [(one, one.is_active and one.id in able) for one in people]
+
+
+def n_answers_open(session: Session, project_id: uuid.UUID) -> int:
+    """How many answers the open pairs still wait for; gold items wait for none."""
+    found = select(func.coalesce(func.sum(Pair.overlap - Pair.n_taken), 0)).where(
+        Pair.project_id == project_id, Pair.is_open, ~Pair.is_gold, Pair.n_taken < Pair.overlap
+    )
+    return int(session.scalar(found) or 0)
+
+
+def flags_of(session: Session, project_id: uuid.UUID) -> Sequence[Flag]:
+    return session.scalars(
+        select(Flag).where(Flag.project_id == project_id).order_by(Flag.position, Flag.label)
+    ).all()
+
+
+def first_day(days: Sequence[Row[Any]]) -> date | None:
+    return days[0].day if days else None
