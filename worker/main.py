@@ -15,6 +15,7 @@ COMMANDS = {
     "run": ("worker.daemon", "run_daemon"),
     "sft": ("worker.policy.command", "sft"),
     "reward": ("worker.reward.command", "reward"),
+    "score": ("worker.reward.asking", "score"),
     "policy": ("worker.policy.command", "policy"),
     "sample": ("worker.policy.command", "sample"),
     "select": ("worker.select.command", "select"),

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from worker.main import build_app
 from worker.models import make_tiny
+from worker.reward.reader import Reader
 from worker.runtime import start_runtime
 from worker.select.design import choose_precision, fit, priorities, rank, rank_open
-from worker.select.rank import Ranker
 
 
 def test_a_copy_of_a_chosen_pair_loses_its_worth() -> None:
@@ -95,9 +95,12 @@ def test_the_features_give_the_scores_through_the_head(tmp_path: Path) -> None:
 
     texts = [f"the boats are quiet {'now ' * (i % 23)}".strip() for i in range(70)]
     model = make_tiny(texts, tmp_path / "tiny")
-    ranker = Ranker(str(model), start_runtime(0, device="cpu"), 512, 32, SilentProgress())
-    scores, features = ranker._read([[{"role": "assistant", "content": text}] for text in texts])
-    torch.testing.assert_close((features @ ranker.head.weight.T).squeeze(1), scores)
+    reader = Reader(
+        str(model), start_runtime(0, device="cpu"), SilentProgress(), max_length=512, batch_size=32
+    )
+    found = reader.read([[{"role": "assistant", "content": text}] for text in texts])
+    torch.testing.assert_close((found.features @ reader.head.weight.T).squeeze(1), found.scores)
+    assert found.errors is None, "a plain model came without a posterior"
 
 
 def test_nothing_to_rank_is_no_mistake(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def reward(
     centring: Annotated[float, typer.Option(min=0.0, help="Pull scores towards 0.")] = 0.01,
     soft_temperature: Annotated[float, typer.Option(min=0.01, help="For --loss soft.")] = 0.85,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    ensemble: Annotated[int, typer.Option(min=0, help="Heads that tell how sure a score is.")] = 0,
     progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
     models_folder: Annotated[
         Path | None, typer.Option(help="Where tiny is built; by default beside --out.")
@@ -105,6 +106,8 @@ def _configure(
 
     if loss not in [*Loss, _AUTO]:
         raise TrainerError(f"“{loss}” is no loss. Use {', '.join([_AUTO, *Loss])}.")
+    if options["ensemble"] == 1:
+        raise TrainerError("One head disagrees with nobody. Ask for two or more, or for 0.")
     if loss == _AUTO:
         loss = Loss.SCALED  # where there is too little to choose by
 

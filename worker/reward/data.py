@@ -71,11 +71,11 @@ def _parse(line: str, number: int) -> Preference:
         raise Invalid(f"Line {number} is not JSON: {error}.", line=number) from error
     if not isinstance(row, dict):
         raise Invalid(f"Line {number} is not a JSON object.", line=number)
-    prompt = _messages(row, "prompt", "user", number)
+    prompt = read_messages(row, "prompt", "user", number)
     return Preference(
         prompt=prompt,
-        chosen=_messages(row, "chosen", "assistant", number),
-        rejected=_messages(row, "rejected", "assistant", number),
+        chosen=read_messages(row, "chosen", "assistant", number),
+        rejected=read_messages(row, "rejected", "assistant", number),
         strength=_strength(row, number),
         weight=_number(row, "weight", number, low=0.0, high=math.inf, default=1.0),
         is_tie=bool(row.get("is_about_equal", row.get("is_tie", False))),
@@ -94,7 +94,8 @@ def _raised(flags: Sequence[object]) -> set[str]:
     }
 
 
-def _messages(row: dict[str, Any], field: str, role: str, number: int) -> tuple[Message, ...]:
+def read_messages(row: dict[str, Any], field: str, role: str, number: int) -> tuple[Message, ...]:
+    """A line's field as messages; a text is one message of that role. Raises Invalid."""
     value = row.get(field)
     if isinstance(value, str):
         value = [{"role": role, "content": value}]

@@ -12,6 +12,7 @@ from worker.errors import TrainerError
 from worker.models import load_reward_model, load_tokenizer, longest_input, resolve_base_model
 from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit, file_hash, library_versions
+from worker.reward import uncertainty
 from worker.reward.card import write_card
 from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
@@ -96,8 +97,14 @@ def train_reward_model(
         data_hash=data_hash,
     )
     training_seconds = time.monotonic() - training_started
+    held_out = encode(eval_rows, tokenizer, configuration.max_length)
+    judged = _evaluate(model, eval_rows, held_out, configuration, runtime)
+    layer, doubt = uncertainty.measure_and_judge(
+        model, data, held_out, configuration, runtime, judged=judged, progress=progress
+    )
     report = {
-        "eval": _evaluate(model, eval_rows, tokenizer, configuration, runtime),
+        "eval": judged,
+        "uncertainty": doubt,
         "n_train": len(train_rows),
         "n_eval": len(eval_rows),
         "n_truncated": data.n_truncated,
@@ -109,7 +116,7 @@ def train_reward_model(
         "code_commit": code_commit(),
     }
     if runtime.is_main:
-        _publish(files.out, model, tokenizer, finite(report))
+        _publish(files.out, model, tokenizer, finite(report), layer)
         shutil.rmtree(files.checkpoints, ignore_errors=True)
     progress.result(report)
     return report
@@ -193,17 +200,24 @@ def _tell_what_was_cut(
 def _evaluate(
     model: Any,
     rows: list[Preference],
-    tokenizer: Any,
+    data: Encoded,
     configuration: RewardConfiguration,
     runtime: Runtime,
 ) -> dict[str, Any]:
-    data = encode(rows, tokenizer, configuration.max_length)
     scores = score_sequences(model, data.sequences, configuration.batch_size, runtime)  # [U]
     return evaluate(rows, scores[data.chosen], scores[data.rejected])
 
 
-def _publish(out: Path, model: Any, tokenizer: Any, report: dict[str, Any]) -> None:
+def _publish(
+    out: Path,
+    model: Any,
+    tokenizer: Any,
+    report: dict[str, Any],
+    layer: uncertainty.LastLayer | None,
+) -> None:
     def write(path: Path) -> None:
+        if layer is not None:
+            uncertainty.save(layer, path)
         tokenizer.padding_side = "right"
         model.eval().save_pretrained(path)
         tokenizer.save_pretrained(path)

@@ -48,6 +48,7 @@ class RewardConfiguration:
     soft_temperature: float = 0.85  # in half points of the 1-8 scale's distance from its middle
     has_dropout: bool = False
     checkpoint_every: int = 100  # steps
+    ensemble: int = 0  # heads beside the trained one, for standard errors
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,7 +11,6 @@ import typer
 from worker.progress import finite, make_progress
 
 MOST_ANSWERED = 2_000
-BATCH = 64
 
 
 def select(
@@ -32,7 +31,6 @@ def select(
 ) -> None:
     """Rank pairs by what an answer would teach the reward model's last layer."""
     from worker.reward.data import read_preferences
-    from worker.reward.score import trained_length
     from worker.runtime import end_runtime, refuse_several_processes, start_runtime
     from worker.select.rank import Ranker
 
@@ -45,8 +43,7 @@ def select(
     ranked: list[dict[str, Any]] = []
     report: dict[str, Any] = {"n_pairs": len(rows), "n_answered": len(known)}
     if rows:
-        length = max_length or trained_length(reward_model)
-        ranker = Ranker(reward_model, runtime, length, BATCH, voice)
+        ranker = Ranker(reward_model, runtime, max_length, voice)
         ranked, report["precision"] = ranker.rank(rows, known)
     _write(out, ranked)
     voice.result(report)
