@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+_FEW = 100
 _CARD = """\
 ---
 library_name: transformers
@@ -15,16 +16,41 @@ A scalar head on `{base_model}`, trained with the {loss} Bradley-Terry loss on {
 comparisons. A higher score means that people would rather read the completion. Scores are
 comparable between completions of one prompt, and say little across prompts.
 
+## How well it agrees with people
+
 | held-out comparisons | {n} |
 | --- | --- |
 | accuracy | {accuracy} |
+| a second person agrees with the first | {agreement} |
+| “the longer one wins” | {longer_wins} |
 | log-loss | {log_loss} |
 | expected calibration error | {ece} |
 | the same after dividing scores by {temperature} | {ece_scaled} |
-| “the longer one wins” | {longer_wins} |
 {by_strength}
 
-Data {data_hash}, code {code_commit}. All settings are in `manifest.json`.
+The second row is the ceiling: no model can predict single answers better than people agree.
+
+## How sure it is, and how often rightly
+
+| it says | it is right | comparisons |
+| --- | --- | --- |
+{calibration}
+
+## What it likes beside what people like
+
+Correlation of a difference between two completions with the score difference, and with people's
+ratings; above a gap of 0.2 the model rewards the feature and not the answer.
+
+| feature | model | people | gap and 95% interval |
+| --- | --- | --- | --- |
+{features}
+
+## Limits
+
+{limits}
+
+Data {data_hash}, code {code_commit}. All settings are in `manifest.json`; what the model says of
+each held-out comparison is in `held_out.jsonl`.
 
 ```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -54,10 +80,59 @@ def write_card(path: Path, report: dict[str, Any]) -> None:
             temperature=_figure(figures["temperature"]),
             by_strength=_by_strength(figures["by_strength"]),
             longer_wins=_figure(figures["longer_wins"]),
+            agreement=_agreement(figures["agreement"]),
+            calibration=_calibration(figures["calibration"]),
+            features=_features(figures["features"]),
+            limits="\n".join(f"- {one}" for one in limits_of(report)),
             data_hash=report["data_hash"][:12],
             code_commit=(report["code_commit"] or "unknown")[:12],
         ),
         "utf-8",
+    )
+
+
+def limits_of(report: dict[str, Any]) -> list[str]:
+    """What this model must not be trusted with, as sentences that follow from its figures."""
+    figures = report["eval"]
+    limits = [
+        "It learnt from these people's answers to these prompts. On other prompts, languages and "
+        "completions it may be wrong and sure of it; ask people again where it is to be used."
+    ]
+    if figures["n"] < _FEW:
+        limits.append(
+            f"Only {figures['n']} held-out comparisons judge it, so every figure here is rough."
+        )
+    accuracy, longer = figures["accuracy"], figures["longer_wins"]
+    if accuracy is not None and accuracy - (figures["standard_error"] or 0) <= longer:
+        limits.append("It is not shown to be better than preferring the longer completion.")
+    liked = [name for name, one in figures["features"].items() if one["is_alarming"]]
+    if liked:
+        limits.append(f"Its taste differs from people's by more than 0.2 in: {', '.join(liked)}.")
+    if report["n_truncated"]:
+        limits.append(f"{report['n_truncated']} conversations lost the beginning of their prompt.")
+    if not figures["agreement"]["n_pairs"]:
+        limits.append("No pair was answered by two people, so the ceiling is not known.")
+    return limits
+
+
+def _agreement(figures: dict[str, Any]) -> str:
+    found = _with_error(figures["share"], figures["standard_error"])
+    return f"{found}, over {figures['n_pairs']} pairs" if figures["n_pairs"] else found
+
+
+def _calibration(bins: list[dict[str, float]]) -> str:
+    return "\n".join(
+        f"| {_figure(one['confidence'])} | {_figure(one['accuracy'])} | {one['n']} |"
+        for one in bins
+    )
+
+
+def _features(figures: dict[str, dict[str, Any]]) -> str:
+    return "\n".join(
+        f"| {name} | {_figure(one['model'])} | {_figure(one['people'])} | {_figure(one['gap'])} "
+        f"({_figure(one['low'])} to {_figure(one['high'])}) |"
+        for name, one in figures.items()
+        if one["gap"] is not None
     )
 
 

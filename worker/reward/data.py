@@ -1,8 +1,8 @@
 """Preference files: reading, splitting, encoding and cutting into batches.
 
 A line is one comparison: `prompt` (messages or text), `chosen` and `rejected` (messages or text),
-and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `group`
-and `is_about_equal` (or `is_tie`): the annotator leaned to a side but found both as good.
+and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `group`,
+`pair` and `is_about_equal` (or `is_tie`): the annotator leaned to a side but found both as good.
 """
 
 import json
@@ -39,6 +39,7 @@ class Preference:
     group: str = ""
     annotator: str = ""
     flags: tuple[str, ...] = ()
+    pair: str = ""
 
     @property
     def texts(self) -> Iterator[str]:
@@ -82,6 +83,7 @@ def _parse(line: str, number: int) -> Preference:
         group=str(row.get("group") or json.dumps(prompt, sort_keys=True)),
         annotator=str(row.get("annotator") or ""),
         flags=tuple(sorted(_raised(row.get("flags") or ()))),
+        pair=str(row.get("pair") or ""),
     )
 
 

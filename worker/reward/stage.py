@@ -7,19 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from worker.checkpoints import read_manifest, verify, write_artefact
 from worker.errors import TrainerError
 from worker.models import load_reward_model, load_tokenizer, longest_input, resolve_base_model
 from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit, file_hash, library_versions
 from worker.reward import uncertainty
+from worker.reward.account import give_account
 from worker.reward.card import write_card
 from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
 from worker.reward.evaluate import evaluate
-from worker.reward.score import score_sequences
+from worker.reward.judge import curve_before, judge, write_judgements
 from worker.reward.strength import Loss
 from worker.reward.train import RewardConfiguration, train
+from worker.reward.watch import Watch
 from worker.runtime import Runtime, seed_everything
 
 HELD_OUT = 0.1
@@ -57,12 +61,14 @@ def train_reward_model(
     base_model: str,
     seed: int,
     chooses_loss: bool = False,
+    has_curve: bool = True,
 ) -> dict[str, Any]:
     """Train, evaluate and publish one reward model; returns its report.
 
     `configure(network)` gives the configuration once the network's size is known; with
-    `chooses_loss` its loss is replaced by the one that does best on held-out pairs. A finished run
-    that is started again returns the report it wrote. Raises TrainerError and Invalid.
+    `chooses_loss` its loss is replaced by the one that does best on held-out pairs. `has_curve`
+    measures what more comparisons would bring, for a tenth of the work more. A finished run that is
+    started again returns the report it wrote. Raises TrainerError and Invalid.
     """
     started = time.monotonic()
     progress = progress if runtime.is_main else SilentProgress()
@@ -86,6 +92,10 @@ def train_reward_model(
         progress.result(finished)
         return finished
     _tell_what_was_cut(data, configuration, progress)
+    held_out = encode(eval_rows, tokenizer, configuration.max_length)
+    curve = None
+    if has_curve:
+        curve = curve_before(model, data, held_out, configuration, runtime, progress=progress)
     training_started = time.monotonic()
     model = train(
         model,
@@ -95,16 +105,21 @@ def train_reward_model(
         progress,
         checkpoints=files.checkpoints,
         data_hash=data_hash,
+        watch=Watch(model, data, held_out, runtime, batch_size=configuration.batch_size),
     )
     training_seconds = time.monotonic() - training_started
-    held_out = encode(eval_rows, tokenizer, configuration.max_length)
-    judged = _evaluate(model, eval_rows, held_out, configuration, runtime)
+    margins = judge(model, held_out, configuration, runtime)  # [N]
+    judged = {
+        **evaluate(eval_rows, margins, torch.zeros_like(margins)),
+        **give_account(train_rows, eval_rows, margins, seed),
+    }
     layer, doubt = uncertainty.measure_and_judge(
         model, data, held_out, configuration, runtime, judged=judged, progress=progress
     )
     report = {
         "eval": judged,
         "uncertainty": doubt,
+        "learning_curve": curve,
         "n_train": len(train_rows),
         "n_eval": len(eval_rows),
         "n_truncated": data.n_truncated,
@@ -116,7 +131,8 @@ def train_reward_model(
         "code_commit": code_commit(),
     }
     if runtime.is_main:
-        _publish(files.out, model, tokenizer, finite(report), layer)
+        report = finite(report)
+        _publish(files.out, model, tokenizer, report, judged=(eval_rows, margins), layer=layer)
         shutil.rmtree(files.checkpoints, ignore_errors=True)
     progress.result(report)
     return report
@@ -197,22 +213,13 @@ def _tell_what_was_cut(
         )
 
 
-def _evaluate(
-    model: Any,
-    rows: list[Preference],
-    data: Encoded,
-    configuration: RewardConfiguration,
-    runtime: Runtime,
-) -> dict[str, Any]:
-    scores = score_sequences(model, data.sequences, configuration.batch_size, runtime)  # [U]
-    return evaluate(rows, scores[data.chosen], scores[data.rejected])
-
-
 def _publish(
     out: Path,
     model: Any,
     tokenizer: Any,
     report: dict[str, Any],
+    *,
+    judged: tuple[list[Preference], torch.Tensor],
     layer: uncertainty.LastLayer | None,
 ) -> None:
     def write(path: Path) -> None:
@@ -223,6 +230,7 @@ def _publish(
         tokenizer.save_pretrained(path)
         tokenizer.padding_side = "left"
         write_card(path / "README.md", report)
+        write_judgements(path, *judged)
 
     manifest = {
         "kind": _KIND,

@@ -16,6 +16,7 @@ from worker.reward.data import Encoded, cut_batches
 from worker.reward.loss import centring_penalties
 from worker.reward.scorer import Scorer
 from worker.reward.strength import Loss, losses_of, pair_weights
+from worker.reward.watch import Watch
 from worker.runtime import (
     Runtime,
     all_reduce_sum,
@@ -63,6 +64,7 @@ def train(
     *,
     checkpoints: Path,
     data_hash: str,
+    watch: Watch | None = None,
 ) -> Any:
     """Train in place and return the network; resume from the newest whole checkpoint, if any.
 
@@ -108,7 +110,8 @@ def train(
         _refuse_nan(figures["loss"], float(norm), step)
         optimiser.step()
         step += 1
-        progress.metrics(step, {**figures, "learning_rate": rate, "gradient_norm": float(norm)})
+        figures |= {"learning_rate": rate, "gradient_norm": float(norm)}
+        progress.metrics(step, figures | (watch.after(step, plan) if watch else {}))
         progress.advance(step, len(plan), "Training the reward model")
         is_stopping = stop_requested(runtime)
         if step % configuration.checkpoint_every == 0 or step == len(plan) or is_stopping:
