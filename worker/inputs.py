@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from app.collect.left_out import left_out_people
 from app.tables.collect import Completion, Pair, Prompt
 
 MOST_DEMONSTRATIONS = 50_000
@@ -49,11 +50,21 @@ def options(configuration: Mapping[str, Any]) -> list[str]:
 
 
 def demonstration_lines(session: Session, project_id: uuid.UUID) -> Iterator[str]:
-    """Imported completions with their prompts, in an order that says nothing."""
+    """Completions that people brought or wrote, with their prompts, in an order that says nothing.
+
+    What someone wrote whose answers are left out is left out too.
+    """
     rows = session.execute(
         select(Prompt.messages, Completion.text)
         .join(Prompt, Prompt.id == Completion.prompt_id)
-        .where(Completion.project_id == project_id, Completion.policy_run_id.is_(None))
+        .where(
+            Completion.project_id == project_id,
+            Completion.policy_run_id.is_(None),
+            or_(
+                Completion.author_id.is_(None),
+                Completion.author_id.not_in(left_out_people(project_id)),
+            ),
+        )
         .order_by(Completion.content_hash, Prompt.content_hash)
         .limit(MOST_DEMONSTRATIONS),
         execution_options={"yield_per": ROWS_AT_ONCE},

@@ -26,6 +26,7 @@ __all__ = [
     "end_other_logins",
     "grant_role",
     "invite",
+    "leave",
     "make_owner_link",
     "make_sign_in_link",
     "pause",
@@ -207,14 +208,34 @@ def resume(
     _set_paused(session, project_id, person, by, is_paused=False, reason=reason)
 
 
-def rest(session: Session, *, project_id: uuid.UUID, person: Person, until: date) -> None:
-    """Pause oneself until the beginning of a day, UTC. Raises Invalid, Conflict or NotFound."""
-    if not utc_now().date() < until <= utc_now().date() + timedelta(days=366):
+def leave(session: Session, *, project_id: uuid.UUID, person: Person) -> bool:
+    """Give up one's own role of annotator; whatever else one may do stays. False for no role."""
+    taken = session.scalar(
+        delete(Membership)
+        .where(
+            Membership.project_id == project_id,
+            Membership.person_id == person.id,
+            Membership.role == Role.ANNOTATOR,
+        )
+        .returning(Membership.id)
+    )
+    if taken is not None:
+        _record(session, "annotator.left", project_id, person, person.id)
+    return taken is not None
+
+
+def rest(session: Session, *, project_id: uuid.UUID, person: Person, until: date | None) -> None:
+    """Pause oneself until the beginning of a day, UTC, or until one comes back oneself.
+
+    Raises Invalid, Conflict or NotFound.
+    """
+    today = utc_now().date()
+    if until is not None and not today < until <= today + timedelta(days=366):
         raise Invalid("Choose a day after today, and within a year.", field="until")
     held = _membership(session, project_id, person.id, Role.ANNOTATOR)
     if held is not None and held.rests and held.paused_by != person.id:
         raise Conflict("An admin has paused you here already. Ask them when it goes on.")
-    back = datetime.combine(until, time(), tzinfo=UTC)
+    back = datetime.combine(until, time(), tzinfo=UTC) if until else None
     _set_paused(session, project_id, person, person.id, is_paused=True, until=back)
 
 

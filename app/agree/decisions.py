@@ -38,10 +38,12 @@ def find_worker(session: Session, project: Project, person_id: uuid.UUID) -> Per
 def standing_exclusion(
     session: Session, project_id: uuid.UUID, person_id: uuid.UUID
 ) -> Exclusion | None:
+    """An admin's; what the person withdrew is theirs to bring back."""
     return session.scalar(
         select(Exclusion).where(
             Exclusion.project_id == project_id,
             Exclusion.person_id == person_id,
+            Exclusion.is_own.is_(False),
             Exclusion.lifted_at.is_(None),
         )
     )

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, Select, func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session, aliased
 
+from app.collect.left_out import left_out_people
 from app.tables.accounts import Membership, Person, Role
-from app.tables.agree import EVERY_VERSION, AgreementPattern, AgreementProgress, Exclusion
+from app.tables.agree import EVERY_VERSION, AgreementPattern, AgreementProgress
 from app.tables.collect import AnswerRole, Comparison, Pair, Prompt
 from app.tables.projects import GuidelineVersion
 
@@ -86,13 +87,6 @@ def versions_of(session: Session, project_id: uuid.UUID) -> Sequence[GuidelineVe
     ).all()
 
 
-def excluded_people(project_id: uuid.UUID) -> Select[uuid.UUID]:
-    """Whose answers an admin set aside in this project, for an `in_`."""
-    return select(Exclusion.person_id).where(
-        Exclusion.project_id == project_id, Exclusion.lifted_at.is_(None)
-    )
-
-
 def fresh_answers(project_id: uuid.UUID) -> list[Any]:
     """The conditions on `Comparison` and `Pair` that agreement is read under."""
     return [
@@ -100,7 +94,7 @@ def fresh_answers(project_id: uuid.UUID) -> list[Any]:
         Comparison.is_retest.is_(False),
         Comparison.role == AnswerRole.ANNOTATOR,
         Pair.is_gold.is_(False),
-        Comparison.annotator_id.not_in(excluded_people(project_id)),
+        Comparison.annotator_id.not_in(left_out_people(project_id)),
     ]
 
 

@@ -25,8 +25,22 @@ SHARE_COUNTS_FROM = 100
 # How long a process goes by its last count of a project's answers.
 COUNT_SECONDS = 30.0
 
+# How a person stands to a project's text of consent; null where there is no text.
+CONSENT = """
+    case when cast(:consent_from as int) is not null then coalesce((
+        select case
+            when c.ended_at is not null then 'withdrawn'
+            when c.number < cast(:consent_from as int) then 'old'
+            else 'given'
+        end
+        from consent c where c.project_id = :project and c.person_id = :annotator
+        order by c.given_at desc limit 1
+    ), 'none') end as consent
+"""
+
 # Columns of the statement `standing`. Each limit walks the index to the answer that reaches it.
-COLUMNS = """
+COLUMNS = f"""
+    {CONSENT},
     cardinality(cast(:languages as text[])) = 0 or exists (
         select from person pe where pe.id = :annotator
             and pe.languages && cast(:languages as text[])
@@ -50,7 +64,7 @@ COLUMNS = """
         where c.annotator_id = :annotator and c.project_id = :project
         offset cast(:most as int) - 1 limit 1
     ) end as full_at
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -62,12 +76,14 @@ class Hindrance:
     sentence: str
     opens_at: datetime | None = None
     is_qualification: bool = False
+    is_consent: bool = False
 
 
 def asked_of(session: Session, project: Project) -> dict[str, object]:
     """The values of `COLUMNS`: what this project asks of people and takes from one, now."""
     mosts = [project.most_in_total, _most_by_share(session, project)]
     return {
+        "consent_from": project.consent_from,
         "languages": project.languages,
         "most_a_day": project.most_a_day,
         "most": min((one for one in mosts if one is not None), default=None),
@@ -77,12 +93,15 @@ def asked_of(session: Session, project: Project) -> dict[str, object]:
 def hindrance(
     project: Project,
     *,
+    consent: str | None,
     is_speaker: bool,
     missing: list[str],
     day_full_at: datetime | None,
     full_at: int | None,
 ) -> Hindrance | None:
     """What keeps a person with this standing from the next pair; None where nothing does."""
+    if unconsented := _unconsented(project, consent):
+        return unconsented
     if not is_speaker:
         names = names_of(project.languages)
         return Hindrance(
@@ -108,6 +127,26 @@ def hindrance(
             f"You have given {project.most_a_day:,} answers here in the last 24 hours, the most "
             "that this project takes from one person. Thank you.",
             day_full_at + DAY,
+        )
+    return None
+
+
+def _unconsented(project: Project, consent: str | None) -> Hindrance | None:
+    """`consent` is what the column `CONSENT` says."""
+    if consent == "withdrawn":
+        return Hindrance(
+            False,
+            "You have withdrawn your consent here",
+            "So no work is handed to you. You can read the text again and agree to it at any time.",
+            is_consent=True,
+        )
+    if project.is_consent_required and consent in ("none", "old"):
+        again = " It has changed since you agreed to it." if consent == "old" else ""
+        return Hindrance(
+            False,
+            "Read what this project asks you to agree to",
+            f"Everyone here reads one text and agrees to it before the first pair.{again}",
+            is_consent=True,
         )
     return None
 

@@ -75,6 +75,7 @@ def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Sta
     )
     hindered = hindrance(
         project,
+        consent=row.consent,
         is_speaker=row.is_speaker,
         missing=row.missing,
         day_full_at=row.day_full_at,

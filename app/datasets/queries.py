@@ -10,7 +10,6 @@ from sqlalchemy import (
     Text,
     case,
     cast,
-    exists,
     func,
     literal,
     or_,
@@ -20,8 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
+from app.collect.left_out import left_out_people, withdrawn_pairs
 from app.errors import NotFound
-from app.tables.agree import Exclusion
 from app.tables.collect import Assignment, Comparison, Completion, FlagAnswer, Pair, Prompt
 from app.tables.datasets import PreferenceRow, PreferenceSet, Split
 from app.tables.projects import Flag, Project
@@ -68,19 +67,17 @@ def group_name() -> Any:
     return func.coalesce(func.nullif(Prompt.group_key, ""), func.encode(Prompt.content_hash, "hex"))
 
 
-def is_counted() -> Any:
+def is_counted(project_id: uuid.UUID) -> Any:
     """An answer that counts: within the overlap, to a pair without a fixed answer, the first time.
 
     A retest says how steady its annotator is; beside the first answer it would count them twice.
-    Answers of a person whom an admin excluded stay, and do not count until that is lifted.
+    Answers of a person whom an admin excluded, or who withdrew, stay and do not count until that
+    is lifted; nor does anyone's answer about a text by someone who withdrew.
     """
     is_first = Comparison.is_surplus.is_(False) & Comparison.is_retest.is_(False)
-    is_excluded = exists().where(
-        Exclusion.project_id == Comparison.project_id,
-        Exclusion.person_id == Comparison.annotator_id,
-        Exclusion.lifted_at.is_(None),
-    )
-    return is_first & Pair.is_gold.is_(False) & ~is_excluded
+    is_left_out = Comparison.annotator_id.in_(left_out_people(project_id))
+    is_of_withdrawn = Pair.id.in_(withdrawn_pairs(project_id))
+    return is_first & Pair.is_gold.is_(False) & ~is_left_out & ~is_of_withdrawn
 
 
 def flags_of_comparison() -> ScalarSelect[Any]:
@@ -127,7 +124,7 @@ def counted_comparisons(project_id: uuid.UUID) -> Select[Any]:
         .join(Pair, Pair.id == Comparison.pair_id)
         .join(Prompt, Prompt.id == Pair.prompt_id)
         .join(Assignment, Assignment.id == Comparison.assignment_id)
-        .where(Comparison.project_id == project_id, is_counted())
+        .where(Comparison.project_id == project_id, is_counted(project_id))
         .order_by(Comparison.created_at, Comparison.id)
     )
 
@@ -154,7 +151,7 @@ def count_unfrozen(session: Session, project_id: uuid.UUID) -> int:
         select(func.count())
         .select_from(Comparison)
         .join(Pair, Pair.id == Comparison.pair_id)
-        .where(Comparison.project_id == project_id, is_counted(), ~is_frozen)
+        .where(Comparison.project_id == project_id, is_counted(project_id), ~is_frozen)
     )
     return session.scalar(counted) or 0
 

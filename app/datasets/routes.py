@@ -6,6 +6,7 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from app.agree.withdrawal import n_left_out_of
 from app.collect.freshness import closed_pairs, reopen
 from app.datasets import browse
 from app.datasets.queries import count_unfrozen
@@ -139,6 +140,7 @@ def set_page(
         "base_url": base_url(access),
         "set": found,
         "figures": browse.set_figures(session, found.id),
+        "n_withdrawn": n_left_out_of(session, access.project.id, found.id),
         "file_names": {split.value: file_name(access.project, found, split) for split in Split},
     }
     return render(request, "datasets/set.html", context)

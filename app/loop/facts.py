@@ -150,7 +150,7 @@ def _count_comparisons(session: Session, project: Project, since: datetime | Non
         select(func.count())
         .select_from(Comparison)
         .join(Pair, Pair.id == Comparison.pair_id)
-        .where(Comparison.project_id == project.id, is_counted())
+        .where(Comparison.project_id == project.id, is_counted(project.id))
     )
     if since is not None:
         query = query.where(Comparison.created_at > since)

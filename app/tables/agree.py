@@ -79,9 +79,9 @@ class AgreementStale(Base):
 
 
 class Exclusion(Base):
-    """An admin's decision to leave someone's answers out of what is frozen; lifted, never deleted.
+    """A decision to leave someone's answers out of what is frozen; lifted, never deleted.
 
-    The answers themselves stay.
+    An admin's, or with `is_own` the person's who withdrew their consent. The answers stay.
     """
 
     __tablename__ = "exclusion"
@@ -90,6 +90,7 @@ class Exclusion(Base):
             "uq_exclusion_standing",
             "project_id",
             "person_id",
+            "is_own",
             unique=True,
             postgresql_where=text("lifted_at is null"),
         ),
@@ -98,6 +99,7 @@ class Exclusion(Base):
     id: Mapped[Id]
     project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
     person_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"))
+    is_own: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     reason: Mapped[str]
     by_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
     created_at: Mapped[CreatedAt]

@@ -116,6 +116,17 @@ class Project(Base):
     # Nobody gets a pair before confirming that they have read the current guidelines.
     is_reading_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
 
+    # Consent to this version of the text, or to a later one, counts; null while there is no text.
+    consent_from: Mapped[int | None]
+    # Nobody gets a pair before agreeing to the text.
+    is_consent_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    # Whoever withdraws may have their answers left out of what is frozen from then on.
+    is_leaving_out_allowed: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
+    # What people may say about themselves: values of `consent.Question`.
+    demographic_questions: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), default=list, server_default="{}"
+    )
+
     # For how many hours an answer may be changed: 0 is never, null is always.
     undo_hours: Mapped[int | None]
 

@@ -13,11 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.routing import BaseRoute
 
+from app.accounts.consent import add_text, give_consent, say
+from app.accounts.consent import set_rules as set_consent_rules
 from app.accounts.links import make_invitation
 from app.accounts.qualifications import add_qualification, set_required
 from app.agree.gold import GoldIn, fix_answer
 from app.agree.qualifying import answer_item, next_item, start
 from app.agree.testing import Rules, place_item, set_rules
+from app.agree.withdrawal import Withdrawal, withdraw
 from app.collect.messages.service import send
 from app.collect.service import Nothing, next_assignment, record_comparison
 from app.datasets.service import freeze, run_import
@@ -26,6 +29,7 @@ from app.projects.flags import FlagValues, add_flag
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person, Role
 from app.tables.collect import Comparison, Pair, Prompt
+from app.tables.consent import Question
 from app.tables.gold import Round
 from app.tables.projects import FlagScope, Project
 from tests.browser.conftest import Live
@@ -36,9 +40,10 @@ from tests.support import join, log_in, make_person, make_project
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EMPTY = (
-    *("/", "/history", "/messages", "/account", "/people", "/audit", "/projects/new"),
+    *("/", "/history", "/messages", "/account", "/consents", "/people", "/audit", "/projects/new"),
     *(
         "people",
+        "people/consent",
         "audit",
         "settings",
         "guidelines",
@@ -84,6 +89,7 @@ NOT_PAGES = {
     "/projects/{slug}/reward/{run_id}/files/{name}",
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
+    "/projects/{slug}/people/consent/people.csv",
     "/projects/{slug}/datasets/feedback/{what}.jsonl",
 }
 HOSTILE = (
@@ -184,10 +190,29 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}", f"agree/gold/{pair_id}"),
         f"agree/adjudicate/{pair_id}",
         *begin_test(session, project, owner),
+        *ask_for_consent(session, project, owner, amy),
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),
     ]
+
+
+def ask_for_consent(session: Session, project: Project, owner: Person, amy: Person) -> list[str]:
+    """A text that the owner agreed to and said something after, and Amy withdrew; its pages."""
+    add_text(session, project, HOSTILE, is_asked_again=False, by=owner.id)
+    set_consent_rules(
+        session,
+        project,
+        is_required=False,
+        is_leaving_out_allowed=True,
+        questions=list(Question),
+        by=owner.id,
+    )
+    give_consent(session, project, owner, 1)
+    say(session, project, owner, {Question.LANGUAGES: ["de"]})
+    withdraw(session, project, amy, Withdrawal.ANSWERS)
+    session.commit()
+    return ["/consents/garden", "/consents/garden/withdraw"]
 
 
 def begin_test(session: Session, project: Project, owner: Person) -> list[str]:

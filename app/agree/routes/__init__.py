@@ -2,8 +2,21 @@
 
 from fastapi import APIRouter
 
-from app.agree.routes import adjudicate, cost, gold, overview, qualify, verdicts, workforce
+from app.agree.routes import (
+    adjudicate,
+    consent,
+    consent_rules,
+    cost,
+    gold,
+    overview,
+    qualify,
+    verdicts,
+    workforce,
+)
 
 router = APIRouter()
-for part in (overview, workforce, verdicts, gold, adjudicate, qualify, cost):
+for part in (
+    *(overview, workforce, verdicts, gold, adjudicate, qualify),
+    *(cost, consent, consent_rules),
+):
     router.include_router(part.router)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.collect.kinds.leases import in_order
+from app.collect.left_out import left_out_people
 from app.tables.collect import Comparison, Completion, Prompt
 from app.tables.kinds import (
     CompletionRating,
@@ -45,7 +46,10 @@ def demonstration_rows(session: Session, project_id: uuid.UUID) -> Iterator[dict
         .join(PromptAssignment, PromptAssignment.prompt_id == Prompt.id)
         .join(Demonstration, Demonstration.assignment_id == PromptAssignment.id)
         .join(Completion, Completion.id == Demonstration.completion_id)
-        .where(PromptAssignment.project_id == project_id)
+        .where(
+            PromptAssignment.project_id == project_id,
+            PromptAssignment.annotator_id.not_in(left_out_people(project_id)),
+        )
         .order_by(PromptAssignment.ended_at, PromptAssignment.id)
     )
     for messages, words, assignment_id in rows:
@@ -69,7 +73,10 @@ def rating_rows(session: Session, project_id: uuid.UUID) -> Iterator[dict[str, A
         .join(PromptAssignment, PromptAssignment.id == CompletionRating.assignment_id)
         .join(Prompt, Prompt.id == PromptAssignment.prompt_id)
         .join(Completion, Completion.id == CompletionRating.completion_id)
-        .where(PromptAssignment.project_id == project_id)
+        .where(
+            PromptAssignment.project_id == project_id,
+            PromptAssignment.annotator_id.not_in(left_out_people(project_id)),
+        )
         .order_by(PromptAssignment.ended_at, PromptAssignment.id, Completion.id)
     )
     for messages, words, rating, assignment_id, is_surplus in rows:
@@ -89,7 +96,10 @@ def span_rows(session: Session, project_id: uuid.UUID) -> Iterator[dict[str, Any
         .join(Completion, Completion.prompt_id == Prompt.id)
         .join(Span, Span.completion_id == Completion.id)
         .join(Comparison, Comparison.id == Span.comparison_id)
-        .where(Comparison.project_id == project_id)
+        .where(
+            Comparison.project_id == project_id,
+            Comparison.annotator_id.not_in(left_out_people(project_id)),
+        )
         .order_by(Span.created_at, Span.id)
     )
     for messages, words, span, pair_id in rows:
@@ -118,7 +128,10 @@ def ranking_rows(session: Session, project_id: uuid.UUID) -> Iterator[dict[str, 
         .join(PromptAssignment, PromptAssignment.id == RankedCompletion.ranking_id)
         .join(Prompt, Prompt.id == PromptAssignment.prompt_id)
         .join(Completion, Completion.id == RankedCompletion.completion_id)
-        .where(PromptAssignment.project_id == project_id)
+        .where(
+            PromptAssignment.project_id == project_id,
+            PromptAssignment.annotator_id.not_in(left_out_people(project_id)),
+        )
         .order_by(
             PromptAssignment.ended_at, PromptAssignment.id, RankedCompletion.rank, Completion.id
         )
