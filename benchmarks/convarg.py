@@ -68,6 +68,19 @@ def main() -> None:
         report.write(options.json)
 
 
+def read_corpus(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of its three files, by name; ends the program where one is missing."""
+    files = ("completions", "pairs", "votes")
+    missing = [name for name in files if not (folder / f"{name}.jsonl.gz").exists()]
+    if missing:
+        sys.exit(f"{folder} lacks {', '.join(missing)}.jsonl.gz; name the folder with --data.")
+    rows = {}
+    for name in files:
+        with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            rows[name] = [json.loads(line) for line in lines]
+    return rows
+
+
 class Corpus:
     """The pairs, votes and completions, and which two debate sides are held out."""
 
@@ -87,15 +100,7 @@ class Corpus:
 
     @classmethod
     def read(cls, folder: Path, fold: int, *, is_quick: bool) -> "Corpus":
-        files = ("completions", "pairs", "votes")
-        missing = [name for name in files if not (folder / f"{name}.jsonl.gz").exists()]
-        if missing:
-            sys.exit(f"{folder} lacks {', '.join(missing)}.jsonl.gz; name the folder with --data.")
-        rows = {}
-        for name in files:
-            with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-                rows[name] = [json.loads(line) for line in lines]
-        return cls(rows, fold, is_quick)
+        return cls(read_corpus(folder), fold, is_quick)
 
     def as_import(self) -> bytes:
         """One JSON line a debate side, with all its completions and the pairs among them.

@@ -24,7 +24,7 @@ def default_configuration(project: Project, n_train: int) -> dict[str, Any]:
     """Options of `prefloop-worker reward` for this many comparisons, by name."""
     common = {"seed": project.seed, "batch_size": BATCH}
     if project.base_model != "tiny":
-        return common | {"epochs": 1, "loss": "scaled"}
+        return common | {"loss": "scaled"}
     steps_an_epoch = max(1, ceil(n_train / TINY_BATCH))
     epochs = min(TINY_MOST_EPOCHS, max(1, round(TINY_STEPS / steps_an_epoch)))
     return common | {"epochs": epochs} | TINY_OPTIONS

@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from app.errors import DomainError
 from tests.reward.worlds import write_lines
 from worker.models import load_tokenizer, make_tiny
-from worker.reward.data import cut_batches, encode, hold_out, read_preferences
+from worker.reward.data import encode, hold_out, read_preferences
 
 GOOD: dict[str, Any] = {"prompt": "tell me", "chosen": "yes it is", "rejected": "no"}
 
@@ -74,26 +73,6 @@ def test_one_prompt_alone_is_split_by_rows_and_one_row_is_refused(tmp_path: Path
     assert (len(train), len(held)) == (9, 1)
     with pytest.raises(DomainError, match="at least two"):
         hold_out(rows[:1], 0.1, seed=0)
-
-
-def test_a_completion_of_many_pairs_is_encoded_once_and_its_pairs_share_batches(
-    tmp_path: Path,
-) -> None:
-    lines = [
-        {**GOOD, "prompt": f"prompt {group}", "chosen": f"text {a}", "rejected": f"text {b}"}
-        for group in range(4)
-        for a in range(8)
-        for b in range(a)
-    ]
-    rows = read_preferences(write_lines(tmp_path / "many", lines))
-    tokenizer = load_tokenizer(str(make_tiny((t for r in rows for t in r.texts), tmp_path / "t")))
-    data = encode(rows, tokenizer, 64)
-    assert (len(data), len(data.sequences)) == (112, 32)
-    batches = cut_batches(data, 14, seed=0, epoch=0)
-    assert all(len({data.groups[row] for row in batch}) == 1 for batch in batches)
-    assert batches == cut_batches(data, 14, seed=0, epoch=0)
-    assert batches != cut_batches(data, 14, seed=0, epoch=1)
-    assert Counter(row for batch in batches for row in batch) == Counter(range(112))
 
 
 def test_a_long_conversation_loses_the_beginning_of_its_prompt_and_is_counted(

@@ -29,14 +29,19 @@ def reward(
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     loss: Annotated[str, typer.Option(help="auto, scaled, plain, margin or soft.")] = "auto",
-    epochs: Annotated[float, typer.Option(min=0.001)] = 1.0,
+    epochs: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="By default 1, or more where a step reads many pairs."),
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(min=0.0, help="By default from the model's size.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs a step, all processes.")] = 32,
     max_length: Annotated[int, typer.Option(min=8, help="Tokens of prompt and completion.")] = 1024,
     seed: int = 0,
-    dropout: Annotated[bool, typer.Option(help="Keep the base model's dropout on.")] = False,
+    dropout: Annotated[
+        bool | None, typer.Option(help="The base model's dropout; by default encoders keep it.")
+    ] = None,
     centring: Annotated[float, typer.Option(min=0.0, help="Pull scores towards 0.")] = 0.01,
     soft_temperature: Annotated[float, typer.Option(min=0.01, help="For --loss soft.")] = 0.85,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
@@ -97,10 +102,11 @@ def _train(
 
 
 def _configure(
-    *, loss: str, learning_rate: float | None, dropout: bool, **options: Any
+    *, loss: str, learning_rate: float | None, dropout: bool | None, **options: Any
 ) -> "Callable[[Any], RewardConfiguration]":
     """What makes the configuration once the network, and so its size, is known."""
     from worker.errors import TrainerError
+    from worker.reward.scorer import is_causal
     from worker.reward.strength import Loss
     from worker.reward.train import RewardConfiguration
 
@@ -113,8 +119,9 @@ def _configure(
 
     def configure(network: Any) -> RewardConfiguration:
         rate = default_rate(network) if learning_rate is None else learning_rate
+        keeps = not is_causal(network) if dropout is None else dropout
         return RewardConfiguration(
-            loss=Loss(loss), learning_rate=rate, has_dropout=dropout, **options
+            loss=Loss(loss), learning_rate=rate, has_dropout=keeps, **options
         )
 
     return configure

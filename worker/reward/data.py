@@ -1,4 +1,4 @@
-"""Preference files: reading, splitting, encoding and cutting into batches.
+"""Preference files: reading, splitting and encoding.
 
 A line is one comparison: `prompt` (messages or text), `chosen` and `rejected` (messages or text),
 and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `group`,
@@ -22,8 +22,6 @@ from worker.errors import TrainerError
 from worker.models import Message, encode_conversation
 
 _ROLES = {"system", "user", "assistant", "tool"}
-_SHARED_ENOUGH = 3.0
-_BATCHES_SORTED_TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -221,50 +219,3 @@ def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encod
         n_truncated=n_truncated,
         annotators=[row.annotator for row in rows],
     )
-
-
-def cut_batches(
-    data: Encoded, batch_size: int, seed: int, epoch: int, *, is_packed: bool = False
-) -> list[list[int]]:
-    """Row numbers of each batch of one epoch; a pure function of its arguments.
-
-    Where completions appear in many pairs, a batch stays within a group, so that a completion is
-    encoded once for all its pairs in the batch. Else rows of like length go together, which
-    spares padding, unless they are packed, which has none. Batches come in random order.
-    """
-    stream = random.Random(f"batches {seed} {epoch}")  # noqa: S311 (no secret)
-    rows = list(range(len(data)))
-    stream.shuffle(rows)
-    if 2 * len(data) >= _SHARED_ENOUGH * len(data.sequences):
-        ordered = _by_group(rows, data, batch_size, stream)
-    else:
-        ordered = rows if is_packed else _by_length(rows, data, batch_size)
-    batches = [ordered[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    stream.shuffle(batches)
-    return batches
-
-
-def _by_group(rows: list[int], data: Encoded, batch_size: int, stream: random.Random) -> list[int]:
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row in rows:
-        groups[data.groups[row]].append(row)
-    whole: list[int] = []
-    rest: list[int] = []
-    names = list(groups)
-    stream.shuffle(names)
-    for name in names:
-        cut = len(groups[name]) // batch_size * batch_size
-        whole += groups[name][:cut]
-        rest += groups[name][cut:]
-    return whole + rest
-
-
-def _by_length(rows: list[int], data: Encoded, batch_size: int) -> list[int]:
-    lengths = [len(sequence) for sequence in data.sequences]
-    longest = [
-        max(lengths[chosen], lengths[rejected])
-        for chosen, rejected in zip(data.chosen.tolist(), data.rejected.tolist(), strict=True)
-    ]
-    size = batch_size * _BATCHES_SORTED_TOGETHER
-    pools = [rows[start : start + size] for start in range(0, len(rows), size)]
-    return [row for pool in pools for row in sorted(pool, key=lambda row: longest[row])]

@@ -123,9 +123,14 @@ def find_packing(network: Any, runtime: Runtime) -> tuple[Packing | None, str | 
     return None, reason
 
 
+def is_causal(network: Any) -> bool:
+    """Whether this is a causal network: in transformers its head is a linear layer `score`."""
+    return isinstance(getattr(network, "score", None), nn.Linear)
+
+
 def _candidates(network: Any) -> list[Packing]:
-    """A causal network has a linear `score`. RoBERTa's kin count positions from beyond padding."""
-    if isinstance(getattr(network, "score", None), nn.Linear):
+    """The ways worth trying; RoBERTa's kin count positions from beyond that of padding."""
+    if is_causal(network):
         return [CAUSAL]
     pad = network.config.pad_token_id or 0
     return [Packing(is_causal=False), Packing(is_causal=False, first=pad + 1)]

@@ -16,6 +16,7 @@ from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit, file_hash, library_versions
 from worker.reward import uncertainty
 from worker.reward.account import give_account
+from worker.reward.batches import usual_epochs
 from worker.reward.card import write_card
 from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
@@ -83,6 +84,8 @@ def train_reward_model(
         configuration, max_length=longest_input(model, configuration.max_length)
     )
     data = encode(train_rows, tokenizer, configuration.max_length)
+    if configuration.epochs is None:
+        configuration = replace(configuration, epochs=usual_epochs(data, configuration.batch_size))
     figures: dict[str, Any] = {}
     if chooses_loss:
         configuration, figures = _choose(model, data, configuration, runtime, progress)
@@ -125,7 +128,7 @@ def train_reward_model(
         "n_truncated": data.n_truncated,
         "losses_tried": figures,
         "seconds": time.monotonic() - started,
-        "rows_per_second": len(train_rows) * configuration.epochs / training_seconds,
+        "rows_per_second": len(train_rows) * (configuration.epochs or 1.0) / training_seconds,
         "data_hash": data_hash,
         "configuration": configuration.as_dict(),
         "code_commit": code_commit(),

@@ -12,7 +12,8 @@ from torch import Tensor
 from worker.checkpoints import checkpoint_of, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.progress import Progress
-from worker.reward.data import Encoded, cut_batches
+from worker.reward.batches import cut_batches, usual_epochs
+from worker.reward.data import Encoded
 from worker.reward.loss import centring_penalties
 from worker.reward.scorer import Scorer
 from worker.reward.strength import Loss, losses_of, pair_weights
@@ -37,7 +38,7 @@ class RewardConfiguration:
 
     base_model: str
     loss: Loss = Loss.SCALED
-    epochs: float = 1.0
+    epochs: float | None = None  # None: what usual_epochs says
     learning_rate: float = 1e-4
     batch_size: int = 32
     max_length: int = 1024
@@ -139,7 +140,8 @@ def _losses(
     runtime: Runtime,
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss whose gradient, averaged over processes, is that of the whole batch; and figures."""
-    share = list(batch[runtime.rank :: runtime.world_size])
+    size = math.ceil(len(batch) / runtime.world_size)  # neighbours share what they read
+    share = list(batch[runtime.rank * size : (runtime.rank + 1) * size])
     counts = 1.0 if share else 0.0
     rows = torch.tensor(share or [batch[0]])  # a process without a row must still take part
     used, places = torch.unique(
@@ -169,12 +171,13 @@ def _losses(
 def _plan(data: Encoded, configuration: RewardConfiguration, *, is_packed: bool) -> list[list[int]]:
     """The batches of the whole run in order; a fraction of an epoch ends within it."""
     batches: list[list[int]] = []
-    for epoch in range(math.ceil(configuration.epochs)):
+    epochs = configuration.epochs or usual_epochs(data, configuration.batch_size)
+    for epoch in range(math.ceil(epochs)):
         batches += cut_batches(
             data, configuration.batch_size, configuration.seed, epoch, is_packed=is_packed
         )
-    an_epoch = math.ceil(len(data) / configuration.batch_size)
-    return batches[: max(1, round(an_epoch * configuration.epochs))]
+    share = epochs / math.ceil(epochs)
+    return batches[: max(1, round(len(batches) * share))]
 
 
 def _refuse_nan(loss: float, norm: float, step: int) -> None:
