@@ -39,7 +39,7 @@ def curve_before(
             held_out,
             runtime,
             batch_size=configuration.batch_size,
-            epochs=configuration.epochs,
+            epochs=configuration.epochs or 1.0,
             seed=configuration.seed,
         )
     except TrainerError as error:

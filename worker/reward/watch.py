@@ -54,8 +54,9 @@ class Watch:
         """The steps after which held-out comparisons are read, evenly spread."""
         if not self.rows:
             return frozenset()
-        n_pairs = sum(len(batch) for batch in plan)
-        n = min(MOST_LOOKS, len(plan), max(1, int(_SHARE * n_pairs / len(self.rows))))
+        n_read = sum(_n_completions(self.data, batch) for batch in plan)
+        n_looked_at = _n_completions(self.held_out, self.rows)
+        n = min(MOST_LOOKS, len(plan), max(1, int(_SHARE * n_read / n_looked_at)))
         return frozenset(round(len(plan) * (one + 1) / n) for one in range(n))
 
     def _look(self) -> dict[str, float]:
@@ -72,6 +73,10 @@ class Watch:
             "eval_loss": float(-logsigmoid(margins).mean()),
             "eval_accuracy": float(((margins > 0).float() + 0.5 * (margins == 0).float()).mean()),
         }
+
+
+def _n_completions(data: Encoded, rows: Sequence[int]) -> int:
+    return len(torch.unique(torch.cat([data.chosen[list(rows)], data.rejected[list(rows)]])))
 
 
 def peak_memory(runtime: Runtime) -> float:
