@@ -66,5 +66,16 @@ class InviteForm(BaseModel):
     roles: list[Role] = []
 
 
+class GroupForm(BaseModel):
+    name: Line = ""
+    people: list[uuid.UUID] = []
+
+
+class GroupsForm(BaseModel):
+    """The ids of all groups that the person is to be in."""
+
+    groups: list[uuid.UUID] = []
+
+
 class RolesForm(BaseModel):
     roles: list[Role] = []

@@ -47,6 +47,12 @@ def versions(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Res
     return csv_response(tables.cuts_as_csv("version", found), "agreement-by-version.csv")
 
 
+@router.get("/groups.csv")
+def groups(access: StaffAccess, session: SessionDep) -> Response:
+    found = service.by_group(session, access.project)
+    return csv_response(tables.cuts_as_csv("group", found), "agreement-by-group.csv")
+
+
 @router.get("/flags.csv")
 def flags(access: StaffAccess, session: SessionDep) -> Response:
     text = tables.flags_as_csv(service.by_flag(session, access.project))

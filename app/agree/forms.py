@@ -19,9 +19,17 @@ from app.tables.agree import EVERY_VERSION
 from app.tables.gold import QualificationTest, Round
 
 
-def read_filter(version: str = "", since: str = "", until: str = "") -> Filter:
+def read_filter(version: str = "", since: str = "", until: str = "", group: str = "") -> Filter:
     """The filter of a page's address; an empty value leaves that part out. Raises Invalid."""
-    return Filter(_version(version), _day(since, "since"), _day(until, "until"))
+    return Filter(_version(version), _day(since, "since"), _day(until, "until"), read_group(group))
+
+
+def read_group(group: str = "") -> uuid.UUID | None:
+    """A group named in a page's address; None for everyone. Raises Invalid."""
+    try:
+        return uuid.UUID(group) if group else None
+    except ValueError:
+        raise Invalid("There is no such group.", field="group") from None
 
 
 def _version(text: str) -> uuid.UUID:

@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts.groups import groups_by_person
 from app.agree.answers import Integers
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats, wilson
@@ -68,6 +69,7 @@ class Record:
     gold: Share
     gold_flags: Share
     told: list[Told]
+    groups: list[str]
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def portrait(session: Session, project: Project, person: Person) -> Portrait:
         gold_by_person(session, project).get(person.id, Share(0, 0)),
         gold_flags(session, project, person),
         told(session, project, person),
+        [one.name for one in groups_by_person(session, project.id).get(person.id, ())],
     )
     if work is None or person.id not in work.people:
         nothing = Trust(None, None, None, 0)

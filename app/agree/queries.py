@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session, aliased
 
+from app.agree.group_patterns import group_rows
 from app.collect.left_out import left_out_people
 from app.tables.accounts import Membership, Person, Role
 from app.tables.agree import EVERY_VERSION, AgreementPattern, AgreementProgress
@@ -23,11 +24,15 @@ N_RATINGS = 8
 
 @dataclass(frozen=True)
 class Filter:
-    """Which units to read: one guideline version or all, first answered from one day to another."""
+    """Which units to read: one guideline version or all, first answered from one day to another.
+
+    With a `group`, only the answers of its people.
+    """
 
     version: uuid.UUID = EVERY_VERSION
     since: date | None = None
     until: date | None = None
+    group: uuid.UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,22 @@ def _kept(project_id: uuid.UUID, chosen: Filter) -> list[Any]:
     return found
 
 
+def _of_group(
+    session: Session, project_id: uuid.UUID, chosen: Filter, group: uuid.UUID
+) -> Sequence[Row[Any]]:
+    return group_rows(
+        session,
+        project_id,
+        group,
+        version=chosen.version,
+        since=chosen.since,
+        until=chosen.until,
+    )
+
+
 def read_patterns(session: Session, project_id: uuid.UUID, chosen: Filter) -> Patterns:
+    if chosen.group is not None:
+        return _shape(_of_group(session, project_id, chosen, chosen.group))
     return _shape(
         session.execute(
             select(AgreementPattern.counts, func.sum(AgreementPattern.n).label("n"))
@@ -73,7 +93,12 @@ def patterns_by_week(
         .where(*_kept(project_id, chosen))
         .order_by(AgreementPattern.week, AgreementPattern.counts)
     )
-    for row in session.execute(found):
+    rows = (
+        session.execute(found).all()
+        if chosen.group is None
+        else _of_group(session, project_id, chosen, chosen.group)
+    )
+    for row in rows:
         weeks.setdefault(row.week, []).append(row)
     return {week: _shape(rows) for week, rows in weeks.items()}
 

@@ -1,13 +1,14 @@
 """Agreement for a page: caught up, filtered, and cut by week, version, flag and person."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts.groups import groups_of
 from app.agree import queries
 from app.agree.alpha import Level
 from app.agree.coefficients import weighted_kappa
@@ -24,6 +25,7 @@ from app.agree.reading import (
 from app.agree.upkeep import catch_up
 from app.tables.accounts import Person
 from app.tables.agree import AgreementProgress
+from app.tables.groups import PersonGroup
 from app.tables.projects import Flag, FlagKind, GuidelineVersion, Project
 
 SCALE = np.arange(1.0, 9)
@@ -36,12 +38,13 @@ FEWEST_SHARED = 20
 
 @dataclass(frozen=True)
 class Cut:
-    """The figures of a part: a week, a guideline version."""
+    """The figures of a part: a week, a guideline version, a group of people."""
 
     name: str
     figures: Figures
     version: GuidelineVersion | None = None
     week: date | None = None
+    group: PersonGroup | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ def overview(session: Session, project: Project, chosen: Filter) -> Overview:
     catch_up(session, project.id)
     patterns = queries.read_patterns(session, project.id, chosen)
     whole = figures(patterns.counts, patterns.times)
+    # What would hold for new people is drawn from all of them.
+    wide = Interval(None, None) if chosen.group else wide_interval(session, project.id, whole)
     return Overview(
-        whole, wide_interval(session, project.id, whole), by_week(session, project, chosen),
+        whole, wide, by_week(session, project, chosen),
         by_version(session, project, chosen),
     )  # fmt: skip
 
@@ -76,10 +81,23 @@ def by_version(session: Session, project: Project, chosen: Filter) -> list[Cut]:
     """Each guideline version on its own: two answers compare if both were given under it."""
     cuts = []
     for version in queries.versions_of(session, project.id):
-        part = Filter(version.id, chosen.since, chosen.until)
+        part = replace(chosen, version=version.id)
         one = queries.read_patterns(session, project.id, part)
         found = figures(one.counts, one.times, draws=CUT_DRAWS)
         cuts.append(Cut(f"Version {version.number}", found, version=version))
+    return cuts
+
+
+def by_group(session: Session, project: Project) -> list[Cut]:
+    """Everyone, and each group of the project on its own, over all versions and times."""
+    catch_up(session, project.id)
+    parts = [("Everyone", None), *((one.name, one) for one, _ in groups_of(session, project.id))]
+    cuts = []
+    for name, group in parts:
+        chosen = Filter(group=group.id if group else None)
+        one = queries.read_patterns(session, project.id, chosen)
+        found = figures(one.counts, one.times, draws=CUT_DRAWS)
+        cuts.append(Cut(name, found, group=group))
     return cuts
 
 

@@ -16,13 +16,14 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from app.collect.left_out import left_out_people, withdrawn_pairs
 from app.errors import NotFound
 from app.tables.collect import Assignment, Comparison, Completion, FlagAnswer, Pair, Prompt
 from app.tables.datasets import PreferenceRow, PreferenceSet, Split
+from app.tables.groups import GroupMember, PersonGroup
 from app.tables.projects import Flag, Project
 
 CompletionA = aliased(Completion, name="completion_a")
@@ -189,6 +190,33 @@ def earlier_pseudonyms(session: Session, project_id: uuid.UUID) -> dict[uuid.UUI
         .where(Comparison.project_id == project_id)
     )
     return {row.annotator_id: row.annotator_hash for row in rows}
+
+
+def groups_by_pseudonym(session: Session, set_id: uuid.UUID) -> dict[str, list[str]]:
+    """The groups that each annotator of a set is in now, by the name that stands in its lines.
+
+    Everyone of the set is in it, also who is in no group: what a reward run reads by group.
+    """
+    rows = session.execute(
+        select(
+            PreferenceRow.annotator_hash,
+            func.coalesce(
+                func.array_agg(PersonGroup.name.distinct()).filter(PersonGroup.id.is_not(None)),
+                cast(literal("{}"), ARRAY(Text)),
+            ),
+        )
+        .join(Comparison, Comparison.id == PreferenceRow.comparison_id)
+        .outerjoin(GroupMember, GroupMember.person_id == Comparison.annotator_id)
+        .outerjoin(
+            PersonGroup,
+            (PersonGroup.id == GroupMember.group_id)
+            & (PersonGroup.project_id == Comparison.project_id),
+        )
+        .where(PreferenceRow.preference_set_id == set_id)
+        .group_by(PreferenceRow.annotator_hash)
+        .order_by(PreferenceRow.annotator_hash)
+    )
+    return {name: sorted(groups) for name, groups in rows}
 
 
 def frozen_answers(session: Session, set_id: uuid.UUID) -> dict[uuid.UUID, Row[Any]]:

@@ -6,10 +6,11 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from app.accounts.audit import record_event
 from app.agree.withdrawal import n_left_out_of
 from app.collect.freshness import closed_pairs, reopen
 from app.datasets import browse
-from app.datasets.queries import count_unfrozen
+from app.datasets.queries import count_unfrozen, groups_by_pseudonym
 from app.datasets.service import (
     announce_import,
     freeze,
@@ -18,10 +19,11 @@ from app.datasets.service import (
 )
 from app.datasets.transfer import file_name, hand_out
 from app.settings import get_settings
+from app.spreadsheet import as_csv
 from app.tables.datasets import Import, ImportState, Split
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
-from app.web.downloads import attachment
+from app.web.downloads import attachment, csv_response
 from app.web.login import address_of
 from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
@@ -144,6 +146,29 @@ def set_page(
         "file_names": {split.value: file_name(access.project, found, split) for split in Split},
     }
     return render(request, "datasets/set.html", context)
+
+
+@router.get("/sets/{set_id}/annotators.csv")
+def export_annotators(
+    request: Request, set_id: uuid.UUID, access: StaffAccess, session: SessionDep
+) -> Response:
+    """A row a name in the set's lines and group of it, as the groups are now."""
+    found = browse.find_set_by_id(session, access.project, set_id)
+    record_event(
+        session,
+        "annotator_groups.exported",
+        actor_id=access.person.id,
+        project_id=access.project.id,
+        subject=str(found.id),
+        address=address_of(request),
+    )
+    rows = [
+        (name, group)
+        for name, groups in groups_by_pseudonym(session, found.id).items()
+        for group in groups or [""]
+    ]
+    name = f"{access.project.slug}-annotators-{found.number}.csv"
+    return csv_response(as_csv(("annotator", "group"), rows), name)
 
 
 @router.get("/sets/{set_id}/export.jsonl")

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 
 from app.accounts.consent import add_text, give_consent, say
 from app.accounts.consent import set_rules as set_consent_rules
+from app.accounts.groups import add_group, set_groups
 from app.accounts.links import make_invitation
 from app.accounts.qualifications import add_qualification, set_required
 from app.agree.gold import GoldIn, fix_answer
@@ -44,6 +45,8 @@ EMPTY = (
     *(
         "people",
         "people/consent",
+        "people/groups",
+        "agree/groups",
         "audit",
         "settings",
         "guidelines",
@@ -90,6 +93,7 @@ NOT_PAGES = {
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
     "/projects/{slug}/people/consent/people.csv",
+    "/projects/{slug}/datasets/sets/{set_id}/annotators.csv",
     "/projects/{slug}/datasets/feedback/{what}.jsonl",
 }
 HOSTILE = (
@@ -183,10 +187,13 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
     join(session, project, amy, Role.ANNOTATOR)
     send(session, project, sender=owner, is_staff=True, to=[amy.id], body=HOSTILE)
     pair_id = session.scalars(select(Comparison.pair_id)).first()
+    experts = add_group(session, project, "Experts", by=owner.id)
+    set_groups(session, project, owner, [experts.id], by=owner.id)
     session.commit()
     return [
         *("guidelines/1", "guidelines/2/changes", f"flags/{flag.id}"),
         *(f"messages/{amy.id}", f"messages/new?to={amy.id}"),
+        *(f"people?group={experts.id}", f"agree?group={experts.id}"),
         *(f"agree/workforce/{owner.id}", f"agree/verdicts/{pair_id}", f"agree/gold/{pair_id}"),
         f"agree/adjudicate/{pair_id}",
         *begin_test(session, project, owner),

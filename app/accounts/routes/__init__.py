@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.accounts.routes import account, audit, members, people, sign_in
+from app.accounts.routes import account, audit, groups, members, people, sign_in
 
 router = APIRouter()
-for pages in (sign_in, account, people, members, audit):
+for pages in (sign_in, account, people, members, groups, audit):
     router.include_router(pages.router)

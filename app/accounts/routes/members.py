@@ -7,7 +7,8 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.forms import InviteForm, QualificationsForm, RolesForm
+from app.accounts.forms import GroupsForm, InviteForm, QualificationsForm, RolesForm
+from app.accounts.groups import find_group, groups_by_person, groups_of, set_groups
 from app.accounts.languages import names_of
 from app.accounts.links import renew_invitation
 from app.accounts.qualifications import held_in, qualifications_of, set_held
@@ -46,10 +47,18 @@ def _page(
     access: Access,
     form: InviteForm | None = None,
     refusal: DomainError | None = None,
+    *,
+    group_id: uuid.UUID | None = None,
 ) -> Response:
+    groups = groups_by_person(session, access.project.id)
+    group = find_group(session, access.project.id, group_id) if group_id else None
+    rows = members(session, access.project.id)
     context = {
         "access": access,
-        "rows": members(session, access.project.id),
+        "rows": [row for row in rows if group is None or group in groups.get(row.person.id, ())],
+        "groups": groups,
+        "every_group": [one for one, _ in groups_of(session, access.project.id)],
+        "group": group,
         "qualifications": [one for one, _ in qualifications_of(session, access.project.id)],
         "held": held_in(session, access.project.id),
         "names_of": names_of,
@@ -61,8 +70,10 @@ def _page(
 
 
 @router.get("")
-def members_page(request: Request, session: SessionDep, access: AdminAccess) -> Response:
-    return _page(request, session, access)
+def members_page(
+    request: Request, session: SessionDep, access: AdminAccess, group: uuid.UUID | None = None
+) -> Response:
+    return _page(request, session, access, group_id=group)
 
 
 @router.post("")
@@ -110,6 +121,18 @@ def change_qualifications(
     person = _member(session, access, person_id)
     set_held(session, access.project, person, form.held, by=access.person.id)
     return redirect(_url(access), notice=f"The qualifications of {person.name} are saved.")
+
+
+@router.post("/{person_id}/groups")
+def change_groups(
+    session: SessionDep,
+    access: AdminAccess,
+    person_id: uuid.UUID,
+    form: Annotated[GroupsForm, Form()],
+) -> Response:
+    person = _member(session, access, person_id)
+    set_groups(session, access.project, person, form.groups, by=access.person.id)
+    return redirect(_url(access), notice=f"The groups of {person.name} are saved.")
 
 
 @router.post("/{person_id}/pause")

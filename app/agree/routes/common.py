@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from app.accounts.groups import groups_of
 from app.agree import charts
 from app.agree.exact import wilson
 from app.web.access import Access
@@ -21,6 +24,12 @@ def tools(access: Access, tab: str) -> dict[str, Any]:
         "percent": charts.percent,
         "share_words": share_words,
     }
+
+
+def group_choices(session: Session, access: Access) -> list[tuple[str, str]]:
+    """The groups as options; empty where the project has none."""
+    groups = [(str(one.id), one.name) for one, _ in groups_of(session, access.project.id)]
+    return [("", "Everyone"), *groups] if groups else []
 
 
 def share_words(n_right: int, n: int) -> str:

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
+from app.accounts.groups import find_group
 from app.agree import charts, queries, service
 from app.agree.forms import read_filter
 from app.agree.queries import Filter
 from app.agree.researcher_chart import NAMES, researcher_chart
 from app.agree.researchers import with_researchers
-from app.agree.routes.common import BASE, tools
+from app.agree.routes.common import BASE, group_choices, tools
 from app.tables.agree import EVERY_VERSION
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
@@ -25,6 +26,8 @@ FilterDep = Annotated[Filter, Depends(read_filter)]
 
 @router.get(BASE)
 def show(request: Request, access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Response:
+    if chosen.group is not None:
+        find_group(session, access.project.id, chosen.group)
     found = service.overview(session, access.project, chosen)
     api = f"/api/v1/projects/{access.project.slug}/agreement"
     asked = _asked(chosen)
@@ -36,6 +39,7 @@ def show(request: Request, access: StaffAccess, session: SessionDep, chosen: Fil
         "is_filtered": bool(asked),
         "asked": asked,
         "version_choices": _version_choices(session, access),
+        "group_choices": group_choices(session, access),
         "researchers": researchers,
         "sources": NAMES,
         "researcher_chart": researcher_chart(researchers, f"{api}/researchers.csv"),
@@ -59,9 +63,16 @@ def _asked(chosen: Filter) -> str:
         "version": "" if chosen.version == EVERY_VERSION else str(chosen.version),
         "since": chosen.since.isoformat() if chosen.since else "",
         "until": chosen.until.isoformat() if chosen.until else "",
+        "group": str(chosen.group or ""),
     }
     kept = {name: value for name, value in values.items() if value}
     return f"?{urlencode(kept)}" if kept else ""
+
+
+@router.get(BASE + "/groups")
+def show_groups(request: Request, access: StaffAccess, session: SessionDep) -> Response:
+    cuts = service.by_group(session, access.project)
+    return render(request, "agree/groups.html", {**tools(access, "groups"), "cuts": cuts})
 
 
 @router.get(BASE + "/flags")

@@ -1,16 +1,19 @@
 """The workforce, and one person's page, which the person sees too."""
 
 import uuid
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
+from app.accounts.groups import find_group, groups_by_person
 from app.agree import charts
 from app.agree.decisions import DECISIONS, find_worker, is_paused, standing_exclusion
 from app.agree.evidence import Kind
+from app.agree.forms import read_group
 from app.agree.person import portrait
-from app.agree.routes.common import BASE, tools
+from app.agree.routes.common import BASE, group_choices, tools
 from app.agree.scrutiny import FEWEST_SHARED
 from app.agree.workforce import WINDOW, survey
 from app.errors import Forbidden, NotFound
@@ -39,11 +42,26 @@ SAID = {
 
 
 @router.get(BASE + "/workforce")
-def show_workforce(request: Request, access: StaffAccess, session: SessionDep) -> Response:
+def show_workforce(
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    group: Annotated[uuid.UUID | None, Depends(read_group)],
+) -> Response:
     found = survey(session, access.project)
+    held = groups_by_person(session, access.project.id)
+    if group is not None:
+        find_group(session, access.project.id, group)
+        rows = [
+            row for row in found.rows if any(one.id == group for one in held.get(row.person.id, ()))
+        ]
+        found = replace(found, rows=rows)
     context = {
         **tools(access, "workforce"),
         "found": found,
+        "groups": held,
+        "group": str(group or ""),
+        "group_choices": group_choices(session, access),
         "kinds": KINDS,
         "fewest": FEWEST_SHARED,
         "window": WINDOW,

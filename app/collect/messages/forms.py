@@ -1,7 +1,7 @@
 """What comes in from the pages of messages."""
 
 import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator
 
@@ -14,10 +14,12 @@ About = Annotated[uuid.UUID | None, BeforeValidator(_none)]
 
 
 class ChosenForm(BaseModel):
-    """Who a new message goes to, as ticked on the page of members."""
+    """Who a new message goes to: as ticked on the page of members, a group, or all annotators."""
 
     to: list[uuid.UUID] = []
     about: About = None
+    group: About = None
+    to_all: Literal["", "annotators"] = ""
 
 
 class MessageForm(ChosenForm):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from app.tables.accounts import Membership, Person
+from app.tables.accounts import Membership, Person, Role
 from app.tables.base import utc_now
 from app.tables.collect import Comparison, Pair, Prompt
 from app.tables.home import Message
@@ -122,6 +122,15 @@ def reachable(
             or_(is_member, Person.is_owner),
         )
         .order_by(func.lower(Person.name), Person.id)
+    ).all()
+
+
+def annotators_of(session: Session, project_id: uuid.UUID) -> Sequence[uuid.UUID]:
+    """Ids of all annotators of the project."""
+    return session.scalars(
+        select(Membership.person_id).where(
+            Membership.project_id == project_id, Membership.role == Role.ANNOTATOR
+        )
     ).all()
 
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from sqlalchemy.orm import Session, object_session
 
+from app.accounts.groups import find_group, people_in
 from app.collect.messages.forms import ChosenForm, MessageForm, ReplyForm
 from app.collect.messages.queries import (
+    annotators_of,
     mark_read,
     n_unread,
     reachable,
@@ -50,7 +52,19 @@ def new_message(
     access: StaffAccess,
     form: Annotated[ChosenForm, Query()],
 ) -> Response:
-    return _new_page(request, session, access, MessageForm(to=form.to, about=form.about))
+    to = [*form.to, *_named(session, access, form)]
+    return _new_page(request, session, access, MessageForm(**{**form.model_dump(), "to": to}))
+
+
+def _named(session: Session, access: Access, form: ChosenForm) -> list[uuid.UUID]:
+    """The people whom a group or "all annotators" stands for, at this moment."""
+    found: list[uuid.UUID] = []
+    if form.group is not None:
+        find_group(session, access.project.id, form.group)
+        found += session.scalars(people_in(form.group))
+    if form.to_all:
+        found += annotators_of(session, access.project.id)
+    return found
 
 
 def _new_page(
@@ -67,6 +81,7 @@ def _new_page(
         "form": form,
         "people": people,
         "answers": answers,
+        "group": find_group(session, access.project.id, form.group) if form.group else None,
         "error": refusal.message if refusal else "",
     }
     status = refusal.status if refusal else 200

@@ -15,7 +15,7 @@ from app.tables.home import Message
 from app.tables.projects import Project
 
 LONGEST = 10_000
-MOST_RECIPIENTS = 200
+MOST_RECIPIENTS = 2_000
 
 
 def send(
@@ -70,7 +70,7 @@ def _recipients(
     if not wanted:
         raise Invalid("Choose who gets the message.", field="to")
     if len(wanted) > MOST_RECIPIENTS:
-        raise Invalid(f"Choose at most {MOST_RECIPIENTS} people.", field="to")
+        raise Invalid(f"Choose at most {MOST_RECIPIENTS:,} people.", field="to")
     people = list(reachable(session, project.id, wanted))
     if len(people) < len(wanted):
         raise NotFound("Someone of these is not in the project any more, or cannot read messages.")

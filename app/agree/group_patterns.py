@@ -1,0 +1,62 @@
+"""Patterns of counts of one group's answers, tallied when asked: the streamed state is of all."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from app.tables.agree import EVERY_VERSION, NO_VERSION
+
+TALLY = text(
+    """
+    select week, counts, count(*) as n from (
+        select min(date_trunc('week', c.created_at at time zone 'UTC'))::date as week,
+            array[{ratings}]::smallint[] as counts
+        from comparison c
+        join pair p on p.id = c.pair_id and not p.is_gold
+        join group_member m on m.person_id = c.annotator_id and m.group_id = :group
+        join person_group g on g.id = m.group_id and g.project_id = c.project_id
+        where c.project_id = :project and not c.is_retest and c.role = 'annotator'
+            and (:version = :every
+                or coalesce(c.guideline_version_id, cast(:none as uuid)) = :version)
+            and not exists (
+                select from exclusion e where e.project_id = c.project_id
+                and e.person_id = c.annotator_id and e.lifted_at is null
+            )
+        group by c.pair_id
+    ) units
+    where week >= coalesce(cast(:since as date), week)
+        and week <= coalesce(cast(:until as date), week)
+    group by week, counts order by week, counts
+    """.replace(
+        "{ratings}", ", ".join(f"count(*) filter (where c.rating = {k})" for k in range(1, 9))
+    )
+)
+
+
+def group_rows(
+    session: Session,
+    project_id: uuid.UUID,
+    group_id: uuid.UUID,
+    *,
+    version: uuid.UUID,
+    since: date | None,
+    until: date | None,
+) -> Sequence[Row[Any]]:
+    """(week, counts, n), oldest first, under the conditions that the streamed state has.
+
+    Reads every answer of the group's people; half a second for a hundred thousand.
+    """
+    values = {
+        "project": project_id,
+        "group": group_id,
+        "version": version,
+        "every": EVERY_VERSION,
+        "none": NO_VERSION,
+        "since": since,
+        "until": until,
+    }
+    return session.execute(TALLY, values).all()
