@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.collect.pairing import Drawn, Mixture, draw_fresh, draw_special
 from app.collect.queries import LEASE, Lease, claim, lease_in
+from app.collect.slots import PAGE, minutes_of
 from app.db import Statement
 from app.projects.remaining import FRESH
 from app.projects.walk import BEGUN, NOT_MINE
@@ -43,8 +44,8 @@ insert into assignment (
     is_retest, lease_until
 )
 select
-    gen_random_uuid(), :project, picked.id, :annotator, 'leased', 0, :draw, :probability, {flip},
-    {is_retest}, clock_timestamp() + make_interval(mins => :minutes)
+    gen_random_uuid(), :project, picked.id, :annotator, 'leased', :slot, :draw, :probability,
+    {flip}, {is_retest}, clock_timestamp() + make_interval(mins => :minutes)
 from {picked} picked
 returning assignment_columns
 """.replace("assignment_columns", LEASE.format(table="assignment"))
@@ -118,12 +119,16 @@ taken as (
 
 
 def draw_next(
-    session: Session, project: Project, annotator_id: uuid.UUID, rng: random.Random
+    session: Session,
+    project: Project,
+    annotator_id: uuid.UUID,
+    rng: random.Random,
+    slot: int = PAGE,
 ) -> Lease | None:
     """Lease the annotator what the mixture draws; None where nothing is free for them."""
     mixture = mixture_of(project)
     special = draw_special(rng.random(), mixture)
-    if special and (given := _special(session, project, annotator_id, special, rng)):
+    if special and (given := _special(session, project, annotator_id, special, rng=rng, slot=slot)):
         return given
     drawn = draw_fresh(rng.random(), mixture)
     given = claim(
@@ -134,13 +139,14 @@ def draw_next(
         probability=drawn.probability,
         point=_point(rng),
         seed=project.seed,
-        minutes=project.lease_minutes,
+        minutes=minutes_of(project, slot),
+        slot=slot,
         answers=project.overlap_answers if drawn.name == Draw.OVERLAP else 1,
     )
     if given or mixture.audit == 0:
         return given
     # Nothing ordinary is left, and neither gold nor a retest comes without it.
-    return _special(session, project, annotator_id, Drawn(Draw.AUDIT, 1.0), rng)
+    return _special(session, project, annotator_id, Drawn(Draw.AUDIT, 1.0), rng=rng, slot=slot)
 
 
 def mixture_of(project: Project) -> Mixture:
@@ -165,7 +171,9 @@ def _special(
     project: Project,
     annotator_id: uuid.UUID,
     drawn: Drawn,
+    *,
     rng: random.Random,
+    slot: int,
 ) -> Lease | None:
     values = {
         "project": project.id,
@@ -174,7 +182,8 @@ def _special(
         "probability": drawn.probability,
         "point": _point(rng),
         "seed": project.seed,
-        "minutes": project.lease_minutes,
+        "minutes": minutes_of(project, slot),
+        "slot": slot,
         "days": project.retest_days,
         "look": LOOK_OWN if drawn.name == Draw.RETEST else LOOK,
         "look_begun": LOOK,

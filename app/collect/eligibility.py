@@ -79,15 +79,29 @@ class Hindrance:
     is_consent: bool = False
 
 
-def asked_of(session: Session, project: Project) -> dict[str, object]:
-    """The values of `COLUMNS`: what this project asks of people and takes from one, now."""
+def asked_of(session: Session, project: Project, n_open: int = 0) -> dict[str, object]:
+    """The values of `COLUMNS`: what this project asks of people and takes from one, now.
+
+    `n_open` answers are still to come from elsewhere, so that as many fewer are taken here.
+    """
     mosts = [project.most_in_total, _most_by_share(session, project)]
+    most = min((one for one in mosts if one is not None), default=None)
     return {
         "consent_from": project.consent_from,
         "languages": project.languages,
-        "most_a_day": project.most_a_day,
-        "most": min((one for one in mosts if one is not None), default=None),
+        "most_a_day": project.most_a_day and project.most_a_day - n_open,
+        "most": most and most - n_open,
     }
+
+
+def takes_but_one(project: Project) -> bool:
+    """Whether a limit lets nobody hold two pairs."""
+    return 1 in (project.most_a_day, project.most_in_total)
+
+
+def has_limit(project: Project) -> bool:
+    limits = (project.most_a_day, project.most_in_total, project.most_share)
+    return any(limit is not None for limit in limits)
 
 
 def hindrance(

@@ -34,6 +34,7 @@ select l.id as session_id, l.csrf_token, l.last_seen_at < :due as is_due,
             and (m.paused_until is null or m.paused_until > clock_timestamp())
     ) as is_paused,
     a.id as lease_id, a.pair_id, a.is_flipped, a.is_retest, a.created_at as lease_at, a.state,
+    a.slot,
     {HOLD.format(annotator="pe.id")}
 from login_session l join person pe on pe.id = l.person_id
 join assignment a on a.annotator_id = pe.id and a.id = :assignment
@@ -120,4 +121,5 @@ def _lease(row: Any) -> Lease:
         is_retest=row.is_retest,
         created_at=row.lease_at,
         state=AssignmentState(row.state),
+        slot=row.slot,
     )

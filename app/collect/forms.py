@@ -13,6 +13,7 @@ from app.errors import Invalid
 from app.tables.work import Control
 
 FLAG = "flag."
+LONGEST_AGO = 1e9
 
 
 def canonical_rating(rating: int, is_flipped: bool) -> int:
@@ -72,6 +73,9 @@ class TimedAnswerForm(AnswerForm):
 class NewAnswerForm(TimedAnswerForm):
     assignment_id: uuid.UUID
     idempotency_key: str = Field(min_length=1, max_length=200)
+    # The pair that the page has turned to already, leased ahead, and for how many seconds by now.
+    shown: uuid.UUID | None = None
+    shown_for: Annotated[float, Field(ge=0, le=LONGEST_AGO)] = 0.0
 
 
 class DraftForm(BaseModel):

@@ -41,6 +41,9 @@ select 'two live pairs for one person', count(*) from (
     select 1 from assignment where state = 'leased'
     group by annotator_id, project_id, slot having count(*) > 1
 ) z
+union all
+select 'a live pair that is neither on a page nor next', count(*) from assignment
+    where state = 'leased' and slot not in (0, 1)
 """
 
 

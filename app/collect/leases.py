@@ -24,6 +24,7 @@ from app.collect.queries import (
     take_back,
     take_room,
 )
+from app.collect.slots import PAGE, minutes_of, renew, turn
 from app.collect.standing import Standing, one_at_a_time, standing
 from app.db import Statement
 from app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -69,8 +70,9 @@ def next_assignment(
 ) -> Assignment | Nothing:
     """The pair on this annotator's page: the one already leased, renewed, or else a new lease.
 
-    A reload and a second tab get the same one. Then an own lease that ran out unanswered, where
-    there still is room; then a pair that others began; then a fresh one from the mixture.
+    A reload and a second tab get the same one. Then the pair that was leased ahead; then an own
+    lease that ran out unanswered, where there still is room; then a pair that others began; then
+    a fresh one from the mixture.
     """
     found, _ = lease_and_standing(session, project, annotator_id, rng)
     if isinstance(found, Nothing):
@@ -83,11 +85,15 @@ def lease_and_standing(
     project: Project,
     annotator_id: uuid.UUID,
     rng: random.Random | None = None,
+    shown_for: float = 0.0,
 ) -> tuple[Lease | Nothing, Standing]:
-    """What `next_assignment` gives, without the object, and how the annotator stood before it."""
+    """What `next_assignment` gives, without the object, and how the annotator stood before it.
+
+    A pair that was leased ahead has been on their page for `shown_for` seconds.
+    """
     one_at_a_time(session, annotator_id)
     mine = standing(session, project, annotator_id)
-    return _next(session, project, annotator_id, mine, rng=rng), mine
+    return _next(session, project, annotator_id, mine, rng=rng, shown_for=shown_for), mine
 
 
 def _next(
@@ -97,14 +103,17 @@ def _next(
     mine: Standing,
     *,
     rng: random.Random | None,
+    shown_for: float,
 ) -> Lease | Nothing:
-    if refused := _refused(project, mine):
+    if refused := refusal(project, mine):
         return refused
-    if mine.has_live and (live := _renew(session, project, annotator_id)):
+    if mine.has_live and (live := renew(session, project, annotator_id)):
         return live
-    found = _hand_out(session, project, annotator_id, rng or CHANCE, mine.has_expired)
+    if mine.has_ahead and (ahead := turn(session, project, annotator_id, shown_for)):
+        return ahead
+    found = hand_out(session, project, annotator_id, rng or CHANCE, has_expired=mine.has_expired)
     if found is None and sweep_expired(session):
-        found = _hand_out(session, project, annotator_id, rng or CHANCE, False)
+        found = hand_out(session, project, annotator_id, rng or CHANCE, has_expired=False)
     if found is not None:
         return found
     if not has_pairs(session, project.id):
@@ -115,22 +124,7 @@ def _next(
     return Nothing(Why.BUSY if may_find else Why.DONE)
 
 
-_RENEW = Statement(
-    f"""
-update assignment a set lease_until = clock_timestamp() + make_interval(mins => :minutes)
-where a.annotator_id = :annotator and a.project_id = :project and a.state = 'leased' and a.slot = 0
-returning {LEASE.format(table="a")}
-"""  # noqa: S608
-)
-
-
-def _renew(session: Session, project: Project, annotator_id: uuid.UUID) -> Lease | None:
-    """The pair on the page, if a sweep has not just ended it."""
-    who = {"project": project.id, "annotator": annotator_id}
-    return lease_in(_RENEW.first(session, {**who, "minutes": project.lease_minutes}))
-
-
-def _refused(project: Project, mine: Standing) -> Nothing | None:
+def refusal(project: Project, mine: Standing) -> Nothing | None:
     """Why this person gets nothing whatever is free. A pair that is open may be finished."""
     if mine.is_paused or project.is_archived:
         return Nothing(Why.PAUSED)
@@ -146,17 +140,21 @@ def must_read(project: Project, mine: Standing) -> bool:
     return project.is_reading_required and mine.unread is not None
 
 
-def _hand_out(
+def hand_out(
     session: Session,
     project: Project,
     annotator_id: uuid.UUID,
     rng: random.Random,
+    *,
     has_expired: bool,
+    slot: int = PAGE,
 ) -> Lease | None:
-    who = {"project_id": project.id, "annotator_id": annotator_id}
-    if has_expired and (old := revive(session, **who, minutes=project.lease_minutes)):
-        return old
-    return draw_next(session, project, annotator_id, rng)
+    """A new lease in a free slot: on what ran out unanswered, or on what the mixture draws."""
+    if has_expired:
+        who = {"project_id": project.id, "annotator_id": annotator_id}
+        if old := revive(session, **who, minutes=minutes_of(project, slot), slot=slot):
+            return old
+    return draw_next(session, project, annotator_id, rng, slot)
 
 
 def assign(
@@ -189,6 +187,7 @@ def assign(
             | (
                 (Assignment.project_id == row.project_id)
                 & (Assignment.state == AssignmentState.LEASED)
+                & (Assignment.slot == PAGE)
             ),
         )
         .limit(1)

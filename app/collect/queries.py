@@ -34,6 +34,7 @@ class Lease:
     is_retest: bool
     created_at: datetime
     state: AssignmentState
+    slot: int
 
 
 LEASE = ", ".join(f"{{table}}.{one.name}" for one in fields(Lease))
@@ -57,7 +58,7 @@ insert into assignment (
     lease_until
 )
 select
-    gen_random_uuid(), :project, taken.id, :annotator, 'leased', 0,
+    gen_random_uuid(), :project, taken.id, :annotator, 'leased', :slot,
     coalesce(began.draw, :draw), coalesce(began.draw_probability, :probability),
     get_byte(sha256(int8send(:seed) || uuid_send(:annotator) || uuid_send(taken.id)), 0) % 2 = 1,
     clock_timestamp() + make_interval(mins => :minutes)
@@ -134,7 +135,7 @@ taken as (
     from mine where p.id = mine.pair_id and not p.is_gold and not mine.is_retest
 )
 update assignment a
-set state = 'leased', ended_at = null,
+set state = 'leased', slot = :slot, ended_at = null,
     lease_until = clock_timestamp() + make_interval(mins => :minutes)
 from mine where a.id = mine.id
 returning {LEASE.format(table="a")}
@@ -172,6 +173,7 @@ def claim(
     seed: int,
     minutes: int,
     answers: int = 1,
+    slot: int = 0,
 ) -> Lease | None:
     """Lease a pair to the annotator: one that others began, else a fresh one by `draw`.
 
@@ -186,6 +188,7 @@ def claim(
         "seed": seed,
         "minutes": minutes,
         "answers": answers,
+        "slot": slot,
     }
     found = lease_in(_CLAIM.first(session, {**values, "point": point, "look": LOOK}))
     if found is None and (pair_id := walk(session, project_id, annotator_id).found):
@@ -194,10 +197,16 @@ def claim(
 
 
 def revive(
-    session: Session, *, project_id: uuid.UUID, annotator_id: uuid.UUID, minutes: int
+    session: Session,
+    *,
+    project_id: uuid.UUID,
+    annotator_id: uuid.UUID,
+    minutes: int,
+    slot: int = 0,
 ) -> Lease | None:
     """Lease the annotator's newest expired assignment again, where there still is room."""
-    values = {"project": project_id, "annotator": annotator_id, "minutes": minutes}
+    who = {"project": project_id, "annotator": annotator_id}
+    values = {**who, "minutes": minutes, "slot": slot}
     return lease_in(_REVIVE.first(session, values))
 
 

@@ -4,6 +4,7 @@ Everything that touches the queue passes here, whoever the annotator is: a perso
 script or a simulation. The verbs on leases are in `leases`, those on answers in `answers`.
 """
 
+from app.collect.ahead import lease_after, lease_ahead, put_down
 from app.collect.answers import (
     active_seconds,
     change_comparison,
@@ -40,10 +41,13 @@ __all__ = [
     "change_comparison",
     "check_times",
     "draft_of",
+    "lease_after",
+    "lease_ahead",
     "lease_and_standing",
     "next_assignment",
     "own_assignment",
     "own_comparison",
+    "put_down",
     "read_flags",
     "record_comparison",
     "release",

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.collect.queries import Lease
 from app.collect.rerender import render_pair_anew
+from app.collect.slots import AHEAD
 from app.db import Statement
 from app.markdown import RENDERER
 from app.projects.remaining import LEFT, LEFT_FROM, left_of
@@ -70,9 +71,10 @@ def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet
 def desk_of(session: Session, lease: Lease, since: datetime) -> Desk:
     """What the compare page shows with a leased pair, in one statement."""
     values = {"project": lease.project_id, "annotator": lease.annotator_id, "pair": lease.pair_id}
-    row = _rendered(session, _DESK, {**values, "since": since})
+    row = _rendered(session, _DESK, {**values, "since": since, "slot": lease.slot})
     left = left_of(session, lease.project_id, lease.annotator_id, row.n_left, row.n_looked)
-    return Desk(_sheet(row, lease.is_flipped), row.recent, left)
+    # Once a pair that was leased ahead is seen, the one before it has been answered.
+    return Desk(_sheet(row, lease.is_flipped), row.recent + int(lease.slot == AHEAD), left)
 
 
 def _rendered(session: Session, statement: Statement, values: dict[str, Any]) -> Any:

@@ -47,6 +47,8 @@ select
     exists (select from assignment where annotator_id = :annotator
         and project_id = :project and state = 'leased' and slot = 0) as has_live,
     exists (select from assignment where annotator_id = :annotator
+        and project_id = :project and state = 'leased' and slot = 1) as has_ahead,
+    exists (select from assignment where annotator_id = :annotator
         and project_id = :project and state = 'expired') as has_expired,
     exists (select from membership where person_id = :annotator
         and project_id = :project and role = 'annotator' and is_paused
@@ -62,6 +64,7 @@ class Standing:
     """How an annotator stands in a project before anything is handed out."""
 
     has_live: bool
+    has_ahead: bool
     has_expired: bool
     is_paused: bool
     hindrance: Hindrance | None
@@ -69,10 +72,12 @@ class Standing:
     unread: int | None
 
 
-def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Standing:
-    row = _STANDING.one(
-        session, {**asked_of(session, project), "annotator": annotator_id, "project": project.id}
-    )
+def standing(
+    session: Session, project: Project, annotator_id: uuid.UUID, *, n_open: int = 0
+) -> Standing:
+    """`n_open` answers are counted as given already: those to pairs that are on a page."""
+    asked = asked_of(session, project, n_open)
+    row = _STANDING.one(session, {**asked, "annotator": annotator_id, "project": project.id})
     hindered = hindrance(
         project,
         consent=row.consent,
@@ -81,4 +86,6 @@ def standing(session: Session, project: Project, annotator_id: uuid.UUID) -> Sta
         day_full_at=row.day_full_at,
         full_at=row.full_at,
     )
-    return Standing(row.has_live, row.has_expired, row.is_paused, hindered, row.unread)
+    return Standing(
+        row.has_live, row.has_ahead, row.has_expired, row.is_paused, hindered, row.unread
+    )

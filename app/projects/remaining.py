@@ -23,7 +23,8 @@ FRESH = (
     "and " + NOT_MINE.format(id="p.id")
 )
 
-# Parts of a statement. What `LEFT` counts is for `left_of` to say.
+# Parts of a statement. What `LEFT` counts is for `left_of` to say; pairs that the person holds in
+# a slot before `:slot` are answered by then.
 LEFT_FROM = f"""
 begun as materialized (
     select p.id from pair p where p.project_id = :project and {BEGUN}
@@ -34,6 +35,7 @@ fresh as (select p.id from pair p where {FRESH} limit {MANY + 1}),
 held as (
     select from assignment a
     where a.annotator_id = :annotator and a.project_id = :project and a.state = 'leased'
+        and a.slot >= :slot
 ),
 dropped as (
     select from assignment a join pair p on p.id = a.pair_id
@@ -61,7 +63,7 @@ def n_left(session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID) -> 
     Counted up to `MANY` + 1; among pairs that others began in the first `LOOK`, and behind them as
     one at most, which may be a guess while a long walk (`walk`) is not over. 0 is exact.
     """
-    who = {"project": project_id, "annotator": annotator_id}
+    who = {"project": project_id, "annotator": annotator_id, "slot": 0}
     row = session.execute(_LEFT, who).one()
     return left_of(session, project_id, annotator_id, row.n_left, row.n_looked)
 

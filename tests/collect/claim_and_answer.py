@@ -1,4 +1,6 @@
-"""A process of its own that claims and answers until nothing is left; says each kept answer's id.
+"""A process of its own that claims, looks ahead and answers until nothing is left.
+
+It says the id of each answer that was kept.
 
 `python -m tests.collect.claim_and_answer PROJECT PERSON`, with DATABASE_URL set.
 """
@@ -8,7 +10,7 @@ import sys
 import time
 import uuid
 
-from app.collect.service import Nothing, Why, next_assignment, record_comparison
+from app.collect.service import Nothing, Why, lease_ahead, next_assignment, record_comparison
 from app.db import session_scope
 from app.tables.projects import Project
 
@@ -23,6 +25,9 @@ def main(project_id: uuid.UUID, annotator_id: uuid.UUID) -> None:
                 return
             time.sleep(0.02)
             continue
+        with session_scope() as session:
+            project = session.get_one(Project, project_id)
+            lease_ahead(session, project, annotator_id, page=mine.id, rng=rng)
         with session_scope() as session:
             said = record_comparison(
                 session,

@@ -26,7 +26,9 @@ from app.collect.service import (
     Nothing,
     Why,
     change_comparison,
+    lease_ahead,
     next_assignment,
+    put_down,
     record_comparison,
     release,
     skip,
@@ -34,7 +36,7 @@ from app.collect.service import (
 )
 from app.collect.skips import unskip
 from app.errors import Conflict
-from app.tables.collect import AssignmentState, Comparison, Pair
+from app.tables.collect import Assignment, AssignmentState, Comparison, Pair
 from tests.collect.worlds import RUN_OUT, broken_rules, make_annotators, make_pairs
 from tests.support import make_project
 
@@ -53,6 +55,7 @@ class Had:
     person: int
     pair: uuid.UUID
     state: AssignmentState = LEASED
+    slot: int = 0
     is_run_out: bool = False
     is_surplus: bool = False
     ratings: list[int] = field(default_factory=list)
@@ -100,6 +103,11 @@ class Queue(RuleBasedStateMachine):
     def of(self, person: int, state: AssignmentState) -> list[uuid.UUID]:
         return [k for k, one in self.had.items() if (one.person, one.state) == (person, state)]
 
+    def held(self, person: int, slot: int) -> uuid.UUID | None:
+        found = [one for one in self.of(person, LEASED) if self.had[one].slot == slot]
+        assert len(found) <= 1
+        return found[0] if found else None
+
     def free_for(self, person: int) -> set[uuid.UUID]:
         """Pairs with room that this person never had, or let run out."""
         gone = {one.pair for one in self.had.values() if one.person == person}
@@ -124,11 +132,11 @@ class Queue(RuleBasedStateMachine):
             self.session, self.project, self.people[person], random.Random(seed)
         )
         self.session.commit()
-        live = self.of(person, LEASED)
+        live = self.held(person, 0) or self.held(person, 1)
         if live:
             assert not isinstance(given, Nothing)
-            assert [given.id] == live
-            self.had[given.id].is_run_out = False
+            assert given.id == live
+            self.had[live].slot, self.had[live].is_run_out = 0, False
             return
         if not self.free_for(person):
             self.sweep()
@@ -142,7 +150,43 @@ class Queue(RuleBasedStateMachine):
         assert given.pair_id in free
         known = self.had.setdefault(given.id, Had(person, given.pair_id))
         assert known.pair == given.pair_id
-        known.state, known.is_run_out = LEASED, False
+        known.state, known.slot, known.is_run_out = LEASED, 0, False
+
+    @precondition(has(LEASED))
+    @rule(data=st.data(), seed=st.integers(0, 99))
+    def look_ahead(self, data: st.DataObject, seed: int) -> None:
+        which, had = self.draw(data, LEASED)
+        ahead = lease_ahead(
+            self.session, self.project, self.people[had.person], page=which, rng=random.Random(seed)
+        )
+        self.session.commit()
+        if had.slot == 1:
+            page = self.held(had.person, 0)
+            if page:
+                self.had[page].is_run_out = False
+            assert ahead is None
+            return
+        had.is_run_out = False
+        if next_one := self.held(had.person, 1):
+            assert ahead is not None
+            assert ahead.id == next_one
+            self.had[next_one].is_run_out = False
+            return
+        free = self.free_for(had.person)
+        if ahead is None:
+            assert free == set()
+            return
+        assert ahead.pair_id in free
+        known = self.had.setdefault(ahead.id, Had(had.person, ahead.pair_id))
+        known.state, known.slot, known.is_run_out = LEASED, 1, False
+
+    @precondition(has(LEASED))
+    @rule(person=Person)
+    def rest(self, person: int) -> None:
+        put_down(self.session, self.project.id, self.people[person])
+        self.session.commit()
+        for which in self.of(person, LEASED):
+            self.had[which].state, self.had[which].is_run_out = EXPIRED, False
 
     @precondition(has(LEASED, EXPIRED, DONE))
     @rule(data=st.data(), rating=Rating)
@@ -204,7 +248,7 @@ class Queue(RuleBasedStateMachine):
             return
         self.session.commit()
         assert has_room
-        for held in self.of(had.person, LEASED):
+        if held := self.held(had.person, had.slot):
             self.had[held].state = EXPIRED
         had.state, had.is_run_out = LEASED, False
 
@@ -247,6 +291,14 @@ class Queue(RuleBasedStateMachine):
             which: (one.ratings[-1], len(one.ratings))
             for which, one in self.had.items()
             if one.ratings
+        }
+        places = self.session.execute(
+            select(Assignment.id, Assignment.slot).where(
+                Assignment.project_id == self.project.id, Assignment.state == LEASED
+            )
+        )
+        assert dict(places.all()) == {
+            which: one.slot for which, one in self.had.items() if one.state is LEASED
         }
         self.session.rollback()
 

@@ -20,6 +20,7 @@ from app.collect.forms import (
 from app.collect.pairing import shown
 from app.collect.routes.pages import (
     TEMPLATE,
+    ahead_of,
     asked_in,
     counts,
     kept,
@@ -108,6 +109,21 @@ def save_draft(
     return JSONResponse(body if standing.is_saved else {**body, "content": standing.content})
 
 
+@router.post("/prefetches")
+def prefetch(
+    request: Request,
+    session: SessionDep,
+    access: AnnotatorAccess,
+    form: Annotated[LeaseForm, Form()],
+) -> Response:
+    """The pair after the one on the page; nothing where the page is an old one, or none is free."""
+    person = access.person.id
+    ahead = service.lease_ahead(session, access.project, person, page=form.assignment_id)
+    reading = reading_of(session, access.project.id, person)
+    unread = reading.current.number if reading.current and reading.is_due else None
+    return ahead_of(request, session, access, ahead, unread=unread)
+
+
 @router.get("/pairs/{assignment_id}")
 def pair_again(session: SessionDep, access: AnnotatorAccess, assignment_id: uuid.UUID) -> Response:
     """Back to a pair: to the answer as it was given, or to the page where it is still open."""
@@ -131,6 +147,7 @@ def release(
     session: SessionDep, access: AnnotatorAccess, form: Annotated[LeaseForm, Form()]
 ) -> Response:
     service.release(session, form.assignment_id, access.person.id, project_id=access.project.id)
+    service.put_down(session, access.project.id, access.person.id)
     return redirect("/", "That pair went back to the queue. See you soon.")
 
 
@@ -139,6 +156,7 @@ def pause_oneself(
     session: SessionDep, access: AnnotatorAccess, form: Annotated[PauseForm, Form()]
 ) -> Response:
     rest(session, project_id=access.project.id, person=access.person, until=form.day())
+    service.put_down(session, access.project.id, access.person.id)
     return redirect("/", f"You rest from {access.project.name} until {form.until}.")
 
 

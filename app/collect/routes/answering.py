@@ -15,7 +15,7 @@ from app.collect.forms import NewAnswerForm
 from app.collect.kinds import additions
 from app.collect.leases import held_lease
 from app.collect.queries import Lease
-from app.collect.routes.pages import kept, next_page
+from app.collect.routes.pages import Turned, kept, next_page
 from app.collect.standing import one_at_a_time
 from app.projects.asking import Asking, asking_of
 from app.tables.accounts import Role, hash_token
@@ -49,7 +49,9 @@ def answer(session: Session, request: Request, fields: Fields) -> Response:
     recorded = record_answer(session, lease, asking, _answer_in(form, lease))
     if additions.is_any_on(access.project):
         _record_additions(session, access, recorded, form)
-    response = kept(next_page(request, session, access, asking), lease.id, recorded.id)
+    turned = Turned(form.shown, form.shown_for) if form.shown else None
+    response = next_page(request, session, access, asking, turned=turned)
+    kept(response, lease.id, recorded.id)
     if entry is not None and entry.is_due:
         response.background = BackgroundTask(note_session, _token(request), now)
     return response

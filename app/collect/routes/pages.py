@@ -3,6 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,10 +12,11 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app.accounts.queries import pause_of
-from app.collect import service
+from app.collect import service, slots
 from app.collect.draws import mixture_of
 from app.collect.eligibility import in_words
 from app.collect.kinds import additions
+from app.collect.queries import Lease
 from app.collect.service import Nothing
 from app.collect.sheets import desk_of, n_since
 from app.projects.asking import MOST_KEPT, Asking, asking_of
@@ -27,6 +29,8 @@ from app.web.redirects import redirect
 from app.web.templating import ENVIRONMENT, is_htmx, render
 
 TEMPLATE = "collect/compare.html"
+# Headers that name the pair on the page, and the one after it, by their assignments.
+CURRENT, AHEAD = "Prefloop-Current", "Prefloop-Ahead"
 ROUND = 10
 
 
@@ -44,38 +48,90 @@ def kept(
     return response
 
 
+@dataclass(frozen=True)
+class Turned:
+    """The pair to which a page has turned by itself, and for how many seconds it has shown it."""
+
+    to: uuid.UUID
+    seconds: float
+
+
 def next_page(
     request: Request,
     session: Session,
     access: Access,
     asking: Asking | None = None,
+    *,
     skipped: Assignment | None = None,
+    turned: Turned | None = None,
 ) -> Response:
-    """The next pair in the same response; without a script, a way to it."""
+    """The next pair in the same response; without a script, a way to it.
+
+    A page that has `turned` to it gets the pair after it, or nothing where there is none.
+    """
     if not is_htmx(request):
         return redirect(url_of(access))
-    context = next_pair(session, access, asking, is_after_answer=True)
-    return pair_of(request, {**context, "skipped": skipped})
+    seconds = turned.seconds if turned else 0.0
+    found, mine = service.lease_and_standing(
+        session, access.project, access.person.id, shown_for=seconds
+    )
+    if turned is None or isinstance(found, Nothing) or found.id != turned.to:
+        # A pair that was leased ahead may be an old one with a draft, whatever its time says.
+        context = _pair_in(
+            session, access, found, unread=mine.unread, asking=asking, is_new=not mine.has_ahead
+        )
+        return _naming(CURRENT, found, pair_of(request, {**context, "skipped": skipped}))
+    ahead = service.lease_after(session, access.project, access.person.id, mine)
+    response = ahead_of(request, session, access, ahead, unread=mine.unread, asking=asking)
+    return _naming(CURRENT, found, response)
+
+
+def ahead_of(
+    request: Request,
+    session: Session,
+    access: Access,
+    ahead: Lease | None,
+    *,
+    unread: int | None,
+    asking: Asking | None = None,
+) -> Response:
+    """The pair that was leased ahead, as the page will show it; nothing where there is none."""
+    if ahead is None:
+        return Response()
+    context = _pair_in(session, access, ahead, unread=unread, asking=asking, is_new=True)
+    return _naming(AHEAD, ahead, pair_of(request, context))
+
+
+def _naming(header: str, found: Lease | Nothing, response: Response) -> Response:
+    if isinstance(found, Lease):
+        response.headers[header] = str(found.id)
+    return response
 
 
 def pair_of(request: Request, context: dict[str, Any]) -> Response:
     return render(request, TEMPLATE, context, block="pair")
 
 
-def next_pair(
-    session: Session,
-    access: Access,
-    asking: Asking | None = None,
-    *,
-    is_after_answer: bool = False,
-) -> dict[str, Any]:
+def next_pair(session: Session, access: Access) -> dict[str, Any]:
     """The context of the block `pair` with what comes next, or with why nothing does."""
     found, mine = service.lease_and_standing(session, access.project, access.person.id)
+    return _pair_in(session, access, found, unread=mine.unread)
+
+
+def _pair_in(
+    session: Session,
+    access: Access,
+    found: Lease | Nothing,
+    *,
+    unread: int | None,
+    asking: Asking | None = None,
+    is_new: bool = False,
+) -> dict[str, Any]:
     context: dict[str, Any] = {
         "access": access,
         "comparison": None,
         "back": "",
-        "unread": mine.unread,
+        "unread": unread,
     }
     if isinstance(found, Nothing):
         return {
@@ -94,7 +150,8 @@ def next_pair(
         "left": _left(access, desk.left),
         "additions": additions.asked(session, access.project, found),
         "assignment": found,
-        "draft": service.draft_of(session, found, is_after_answer=is_after_answer),
+        "ahead_minutes": slots.minutes_of(access.project, slots.AHEAD),
+        "draft": service.draft_of(session, found, is_after_answer=is_new),
         "why": None,
         "key": secrets.token_urlsafe(16),
     }
