@@ -33,7 +33,7 @@ function begin() {
   document.dispatchEvent(new CustomEvent("prefloop:pair"));
 }
 
-function say(words) {
+export function say(words) {
   const toast = document.createElement("p");
   toast.className = "toast is-danger";
   toast.setAttribute("role", "alert");

@@ -65,7 +65,8 @@ function changed(event) {
   if (!draft || event.target.form !== form()) return;
   const content = fields();
   if (same(answered(content), answered(draft.content))) return;
-  Object.assign(draft, { version: draft.version + 1, content, isDirty: true });
+  pair().dataset.version = draft.version += 1;
+  Object.assign(draft, { content, isDirty: true });
   draft.isLocal = writeLocal();
   show("");
   clearTimeout(timer);

@@ -1,5 +1,6 @@
 // The compare page by keyboard: one key an answer, one a flag, Enter to go on.
 
+import { settled } from "./outbox.js";
 import { deeds as reading } from "./reading.js";
 
 const pair = () => document.getElementById("pair");
@@ -50,7 +51,7 @@ const deeds = {
   g() { panel("guidelines"); },
   h() { panel("keys"); },
   "?"() { panel("keys"); },
-  u() { if (pair()) location.assign(pair().dataset.last); },
+  u() { if (pair()) settled().then(() => location.assign(pair().dataset.last)); },
 };
 
 function submit(event) {

@@ -1,7 +1,11 @@
 // The bar that says since when there is no connection, what waits, and what was not taken.
 
+// What is sent at once is not worth a line.
+const SOON_MS = 1500;
+
 const bar = document.getElementById("outbox");
 let isWaiting = false;
+let later;
 
 function element(tag, words, values = {}) {
   return Object.assign(document.createElement(tag), { textContent: words, ...values });
@@ -14,6 +18,7 @@ function button(words, deed) {
 }
 
 const ask = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
+const isOld = ({ at }) => at < Date.now() - SOON_MS;
 const count = (n) => (n === 1 ? "1 answer" : `${n} answers`);
 const time = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
@@ -44,7 +49,7 @@ function waiting({ isThere, since, why }, entries) {
     const what = n ? `${count(n)} ${n === 1 ? "waits" : "wait"} in this browser and ${n === 1 ? "is" : "are"} sent when it is back. ` : "What you answer is kept in this browser.";
     line.append(`No connection since ${time(since)}. ${what}`);
     if (n) line.append(button("Send now", () => ask("prefloop:send")));
-  } else if (n) {
+  } else if (entries.some(isOld)) {
     line.append(`${count(n)} ${n === 1 ? "is" : "are"} being sent.`);
   }
   return line.childNodes.length ? [line] : [];
@@ -68,7 +73,9 @@ function show(event) {
   const others = new Set(entries.filter((entry) => entry.person !== person).map((entry) => entry.person)).size;
   const lines = [...waiting(event.detail, mine.filter((entry) => !entry.refusal)), ...mine.filter((entry) => entry.refusal).map(refused)];
   if (others) lines.push(element("p", "Answers of another person wait in this browser. They are sent when that person signs in here."));
-  isWaiting = mine.length > 0;
+  isWaiting = mine.some((entry) => isOld(entry) || entry.refusal || !event.detail.isThere);
+  clearTimeout(later);
+  if (mine.length && !mine.every(isOld)) later = setTimeout(() => show(event), SOON_MS);
   const words = lines.map((line) => line.textContent).join("");
   if (words === bar.textContent) return;
   bar.replaceChildren(...lines);

@@ -2,6 +2,8 @@
 // when the server is there again. Their idempotency key makes a second sending harmless. One that
 // the server refuses stays here with its text until the annotator has read it.
 
+import { pairIn, post, renew, wordsOf } from "./sending.js";
+
 const KEY = "prefloop.outbox";
 const AGAIN_MS = 4000;
 // Signed out, an old form token, or a proxy without its server: sending again later may succeed.
@@ -9,7 +11,7 @@ const LATER = new Set([401, 403, 408, 429, 502, 503, 504]);
 
 let state = { isThere: true, since: null, why: "" };
 let timer;
-let token = "";
+let turn = Promise.resolve();
 
 const pair = () => document.getElementById("pair");
 const person = () => pair()?.dataset.person ?? document.getElementById("outbox")?.dataset.person;
@@ -34,6 +36,7 @@ function connection(isThere, why = "") {
 }
 
 const mine = () => read().filter((entry) => entry.person === person() && !entry.refusal);
+export const isEmpty = () => mine().length === 0;
 const drop = (id) => write(read().filter((entry) => entry.id !== id));
 
 function mark(id, values) {
@@ -41,7 +44,7 @@ function mark(id, values) {
 }
 
 // The same pair again replaces what waits for it: the page's last word counts.
-function put(url, body) {
+export function put(url, body) {
   const fields = body.filter(([name, value]) => name !== "csrf_token" && typeof value === "string");
   const given = Object.fromEntries(fields);
   const id = given.assignment_id;
@@ -54,29 +57,6 @@ function put(url, body) {
 function schedule(wait = AGAIN_MS) {
   clearTimeout(timer);
   if (mine().length) timer = setTimeout(flush, wait);
-}
-
-function post(entry) {
-  const body = new URLSearchParams([...entry.fields, ["csrf_token", token || document.querySelector('input[name="csrf_token"]')?.value || ""]]);
-  const headers = { Accept: "application/problem+json", "HX-Request": "true" };
-  return fetch(entry.url, { method: "POST", body, headers, signal: AbortSignal.timeout(20_000) }).catch(() => null);
-}
-
-// Who signed in again has a new form token, and may be someone else: ask a fresh page.
-async function renew(entry) {
-  const response = await fetch(entry.collect).catch(() => null);
-  if (!response || response.status >= 500) return "No connection";
-  const page = await response.text();
-  if (new URL(response.url).pathname === "/sign-in") return "signed out";
-  const found = page.match(/id="outbox"[^>]*data-person="([^"]+)"/)?.[1];
-  if (found !== entry.person) return "someone else";
-  token = page.match(/name="csrf_token" value="([^"]+)"/)?.[1] ?? "";
-  return "";
-}
-
-async function wordsOf(response) {
-  const problem = await response.json().catch(() => ({}));
-  return problem.detail ?? `The server refused it with the number ${response.status}.`;
 }
 
 // True where the next one may be tried.
@@ -93,26 +73,37 @@ async function send(entry) {
   }
   connection(true);
   if (response.ok && response.headers.get("Prefloop-Kept") === entry.id) {
+    const pair = await pairIn(response).catch(() => null);
     drop(entry.id);
-    document.dispatchEvent(new CustomEvent("prefloop:kept", { detail: { assignment: entry.id, answer: response.headers.get("Prefloop-Answer"), isLate: true } }));
+    document.dispatchEvent(new CustomEvent("prefloop:kept", { detail: { assignment: entry.id, answer: response.headers.get("Prefloop-Answer"), isLate: true, pair } }));
     return true;
   }
   // A page from elsewhere (a hotel's sign-in, say) is no yes and no refusal.
   if (response.ok) { connection(false); return false; }
-  mark(entry.id, { refusal: await wordsOf(response) });
+  const refusal = await wordsOf(response);
+  // Whoever can show it where it was written takes it back.
+  if (document.dispatchEvent(new CustomEvent("prefloop:refused", { cancelable: true, detail: { assignment: entry.id, refusal } }))) mark(entry.id, { refusal });
+  else drop(entry.id);
   return true;
 }
 
 async function sendAll() {
-  for (const entry of mine()) if (!(await send(entry))) break;
+  for (let entry; (entry = mine()[0]); ) if (!(await send(entry))) break;
   schedule();
 }
 
-function flush() {
+// Two tabs take turns where the browser can lock; where it cannot, the server sees doubles.
+const locked = () => (navigator.locks ? navigator.locks.request(KEY, sendAll) : sendAll());
+
+// All that waits, in order; over when it is sent or has to wait on.
+export function flush() {
   clearTimeout(timer);
-  // Two tabs take turns where the browser can lock; where it cannot, the server sees doubles.
-  return navigator.locks ? navigator.locks.request(KEY, { ifAvailable: true }, (lock) => (lock ? sendAll() : schedule())) : sendAll();
+  turn = turn.then(locked, locked);
+  return turn;
 }
+
+// Whoever leaves for what was just answered waits for it to be there, but not for a lost connection.
+export const settled = () => Promise.race([turn, new Promise((done) => setTimeout(done, 1000))]);
 
 function lost(ctx) {
   const isOurs = ctx?.sourceElement?.closest?.("#pair") && ctx.request?.method === "POST";

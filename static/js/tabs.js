@@ -20,7 +20,8 @@ function touch(event) {
 }
 
 function undo({ answer }) {
-  if (answer) tell("Kept. ", link("Undo", `${pair().dataset.collect}/answers/${answer}`));
+  // What the next pair's own draft says there comes first.
+  if (answer && !document.getElementById("saved")?.textContent) tell("Kept. ", link("Undo", `${pair().dataset.collect}/answers/${answer}`));
 }
 
 function kept(event) {

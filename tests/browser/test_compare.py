@@ -56,7 +56,11 @@ LONG_WORD = "https://example.org/" + "averylongword" * 40 + " with an \u202eover
 def on_page(session: Session, person: Person) -> Assignment:
     session.rollback()
     return session.scalars(
-        select(Assignment).where(Assignment.annotator_id == person.id, Assignment.state == "leased")
+        select(Assignment).where(
+            Assignment.annotator_id == person.id,
+            Assignment.state == "leased",
+            Assignment.slot == 0,
+        )
     ).one()
 
 
