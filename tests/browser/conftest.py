@@ -133,6 +133,15 @@ def visit(chromium: Browser, live: Live, session: Session) -> Iterator[Visit]:
         context.close()
 
 
+def all_is_sent(page: Page) -> bool:
+    """Asserts that the server has what was answered: the page goes on before it has."""
+    for _ in range(600):
+        if page.evaluate("localStorage.getItem('prefloop.outbox') ?? '[]'") == "[]":
+            return True
+        page.wait_for_timeout(25)
+    raise AssertionError("An answer still waits in the browser.")
+
+
 def console_is_clean(page: Page) -> bool:
     """Asserts that the page's scripts and policies have complained about nothing."""
     assert page.heard == []  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from tests.browser.conftest import (
     WIDE,
     Live,
     Visit,
+    all_is_sent,
     console_is_clean,
     fits_its_width,
     is_accessible,
@@ -71,6 +72,7 @@ def answers(session: Session) -> list[Comparison]:
 
 def wait_for_next(page: Page, before: str) -> None:
     expect(page.locator("#pair")).not_to_have_attribute("data-assignment", before)
+    all_is_sent(page)
 
 
 def current(page: Page) -> str:
@@ -217,7 +219,7 @@ def test_u_goes_back_and_a_changed_answer_keeps_the_one_before(
 def test_with_the_server_gone_the_answer_stays_and_can_be_sent_again(
     visit: Visit, session: Session, live: Live
 ) -> None:
-    _, (alice,) = make_world(session, "alice")
+    _, (alice,) = make_world(session, "alice", n_pairs=1)
     page = visit(alice, COLLECT)
     before = current(page)
     key = page.locator("input[name=idempotency_key]").input_value()
