@@ -26,7 +26,8 @@ def explain(session: Session, project_id: uuid.UUID, person: Person) -> list[dic
     one_at_a_time(session, person.id)
     values = {
         "project": project_id, "annotator": person.id, "draw": "uniform", "probability": 1.0,
-        "seed": 0, "minutes": 20, "answers": 1, "point": uuid.uuid4(), "look": queries.LOOK,
+        "seed": 0, "minutes": 20, "slot": 0, "answers": 1, "point": uuid.uuid4(),
+        "look": queries.LOOK,
     }  # fmt: skip
     said = session.execute(
         text(f"explain (analyze, format json) {queries._CLAIM.text}"), values

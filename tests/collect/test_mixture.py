@@ -266,7 +266,7 @@ def test_each_special_statement_reads_a_bounded_number_of_rows(session: Session)
     session.execute(text("analyze"))
     values = {
         "project": project.id, "annotator": bob.id, "probability": 0.1, "point": uuid.uuid4(),
-        "seed": 0, "minutes": 20, "days": 7, "look": 20, "look_begun": 20,
+        "seed": 0, "minutes": 20, "slot": 0, "days": 7, "look": 20, "look_begun": 20,
     }  # fmt: skip
     for draw in (Draw.GOLD, Draw.RETEST, Draw.AUDIT):
         with session.begin_nested() as nothing_stays:
