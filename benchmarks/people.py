@@ -36,17 +36,20 @@ def world(
     overlap: int = 3,
     people_seed: int | None = None,
     diverging: float = 0.0,
+    features: NDArray[np.float64] | None = None,
 ) -> World:
     """About `n_each` answers by everyone; the first `len(bad)` people are of those kinds.
 
     A `people_seed` keeps the people and draws other pairs. On a share of `diverging` pairs half of
-    the people want firmly the one side and half the other; their utility is 0.
+    the people want firmly the one side and half the other; their utility is 0. Pairs may bring
+    their own `features` [N, D], independent and of size 1, in which the utility is linear.
     """
     rng = np.random.default_rng(seed)
     own = np.random.default_rng([seed if people_seed is None else people_seed, 1])
     n_pairs = round(n_people * n_each / overlap)
-    taste = rng.normal(size=DIMENSIONS)
-    features = rng.normal(size=(n_pairs, DIMENSIONS))
+    taste = rng.normal(size=DIMENSIONS if features is None else features.shape[1])
+    if features is None:
+        features = rng.normal(size=(n_pairs, DIMENSIONS))
     utility = features @ (taste / np.linalg.norm(taste))
     pairs, people = _assign(rng, n_pairs, n_people, overlap)
     is_flipped = rng.random(len(pairs)) < 0.5

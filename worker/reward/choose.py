@@ -3,16 +3,15 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from worker.reward.data import Encoded
-from worker.reward.score import calibrate_temperature, read_features
+from worker.reward.frozen import FrozenFeatures
+from worker.reward.score import calibrate_temperature
 from worker.reward.strength import Loss, losses_of, pair_weights
-from worker.runtime import Runtime
 
 N_FOLDS = 4
 FEWEST = 40
@@ -52,11 +51,10 @@ class Choice:
 
     candidate: Candidate
     figures: dict[str, dict[str, float]]
+    precision: float | None = None  # of the heads' prior
 
 
-def choose_loss(
-    model: Any, data: Encoded, runtime: Runtime, *, batch_size: int, seed: int
-) -> Choice:
+def choose_loss(features: FrozenFeatures, data: Encoded, *, seed: int) -> Choice:
     """Choose by cross-validation over groups; scaled, without figures, with too few comparisons.
 
     Features are what the head reads of each completion before any training, so that this costs
@@ -65,13 +63,7 @@ def choose_loss(
     rows = _sample(data, seed)
     if len(rows) < FEWEST:
         return Choice(Candidate(Loss.SCALED), {})
-    used = sorted({int(side[row]) for row in rows for side in (data.chosen, data.rejected)})
-    places = {index: place for place, index in enumerate(used)}
-    features = read_features(model, [data.sequences[one] for one in used], batch_size, runtime)
-    chosen, rejected = (
-        features[[places[int(side[row])] for row in rows]] for side in (data.chosen, data.rejected)
-    )  # [N, H]
-    return compare(chosen - rejected, rows, data, seed)
+    return compare(features.differences(rows), rows, data, seed)
 
 
 def compare(differences: Tensor, rows: Sequence[int], data: Encoded, seed: int) -> Choice:
@@ -92,7 +84,7 @@ def compare(differences: Tensor, rows: Sequence[int], data: Encoded, seed: int) 
     baseline = _log_losses(found[plain][kept])
     figures = {one.name: _figures(d[kept], baseline) for one, d in found.items()}
     best = min(CANDIDATES, key=lambda one: figures[one.name]["log_loss"])
-    return Choice(best, figures)
+    return Choice(best, figures, precision)
 
 
 def held_out_differences(
@@ -106,25 +98,31 @@ def held_out_differences(
 ) -> Tensor:
     """Score differences of each comparison by a head that has not seen its fold, [N]."""
     out = torch.zeros(len(x), dtype=torch.double)
-    weights = pair_weights(data, candidate.loss)[rows].double()
     for fold in range(N_FOLDS):
         train, test = folds != fold, folds == fold
-        if not bool(train.any()) or not bool(test.any()):
-            continue
-
-        def objective(difference: Tensor, train: Tensor = train) -> Tensor:
-            losses = losses_of(
-                candidate.loss,
-                difference,
-                torch.zeros_like(difference),
-                strengths=data.strengths[rows[train]].double(),
-                is_tie=data.is_tie[rows[train]],
-                soft=candidate.temperature,
-            )
-            return (weights[train] * losses).sum()
-
-        out[test] = x[test] @ fit_head(x[train], objective, precision)
+        if bool(train.any()) and bool(test.any()):
+            out[test] = x[test] @ head_of(x[train], rows[train], data, candidate, precision)
     return out
+
+
+def head_of(
+    x: Tensor, rows: Tensor, data: Encoded, candidate: Candidate, precision: float
+) -> Tensor:
+    """The head [H] that a candidate's loss gives for features x [n, H] of `rows` [n], weighted."""
+    weights = pair_weights(data, candidate.loss)[rows].double()
+
+    def objective(difference: Tensor) -> Tensor:
+        losses = losses_of(
+            candidate.loss,
+            difference,
+            torch.zeros_like(difference),
+            strengths=data.strengths[rows].double(),
+            is_tie=data.is_tie[rows],
+            soft=candidate.temperature,
+        )
+        return (weights * losses).sum()
+
+    return fit_head(x, objective, precision)
 
 
 def fit_head(x: Tensor, objective: Callable[[Tensor], Tensor], precision: float) -> Tensor:

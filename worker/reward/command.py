@@ -29,6 +29,9 @@ def reward(
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     loss: Annotated[str, typer.Option(help="auto, scaled, plain, margin or soft.")] = "auto",
+    reliability: Annotated[
+        str, typer.Option(help="auto: weigh annotators; given: the file's weights alone; off.")
+    ] = "auto",
     epochs: Annotated[
         float | None,
         typer.Option(min=0.001, help="By default 1, or more where a step reads many pairs."),
@@ -102,10 +105,16 @@ def _train(
 
 
 def _configure(
-    *, loss: str, learning_rate: float | None, dropout: bool | None, **options: Any
+    *,
+    loss: str,
+    reliability: str,
+    learning_rate: float | None,
+    dropout: bool | None,
+    **options: Any,
 ) -> "Callable[[Any], RewardConfiguration]":
     """What makes the configuration once the network, and so its size, is known."""
     from worker.errors import TrainerError
+    from worker.reward.reliability import Reliability
     from worker.reward.scorer import is_causal
     from worker.reward.strength import Loss
     from worker.reward.train import RewardConfiguration
@@ -114,6 +123,8 @@ def _configure(
         raise TrainerError(f"“{loss}” is no loss. Use {', '.join([_AUTO, *Loss])}.")
     if options["ensemble"] == 1:
         raise TrainerError("One head disagrees with nobody. Ask for two or more, or for 0.")
+    if reliability not in list(Reliability):
+        raise TrainerError(f"“{reliability}” is no reliability. Use {', '.join(Reliability)}.")
     if loss == _AUTO:
         loss = Loss.SCALED  # where there is too little to choose by
 
@@ -121,7 +132,11 @@ def _configure(
         rate = default_rate(network) if learning_rate is None else learning_rate
         keeps = not is_causal(network) if dropout is None else dropout
         return RewardConfiguration(
-            loss=Loss(loss), learning_rate=rate, has_dropout=keeps, **options
+            loss=Loss(loss),
+            reliability=Reliability(reliability),
+            learning_rate=rate,
+            has_dropout=keeps,
+            **options,
         )
 
     return configure

@@ -21,7 +21,9 @@ from worker.reward.card import write_card
 from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
 from worker.reward.evaluate import evaluate
+from worker.reward.frozen import FrozenFeatures
 from worker.reward.judge import curve_before, judge, write_judgements
+from worker.reward.reliability import weigh
 from worker.reward.strength import Loss
 from worker.reward.train import RewardConfiguration, train
 from worker.reward.watch import Watch
@@ -86,9 +88,11 @@ def train_reward_model(
     data = encode(train_rows, tokenizer, configuration.max_length)
     if configuration.epochs is None:
         configuration = replace(configuration, epochs=usual_epochs(data, configuration.batch_size))
+    features = FrozenFeatures(model, data, runtime, configuration.batch_size)
+    data, belief = weigh(data, features, configuration.reliability, configuration.seed)
     figures: dict[str, Any] = {}
     if chooses_loss:
-        configuration, figures = _choose(model, data, configuration, runtime, progress)
+        configuration, figures = _choose(features, data, configuration, progress)
     finished = _finished_report(files.out, configuration, data_hash)
     if finished is not None:
         progress.note("This run is finished already; its report is given again.")
@@ -127,6 +131,7 @@ def train_reward_model(
         "n_eval": len(eval_rows),
         "n_truncated": data.n_truncated,
         "losses_tried": figures,
+        "reliability": {"mode": configuration.reliability, **belief},
         "seconds": time.monotonic() - started,
         "rows_per_second": len(train_rows) * (configuration.epochs or 1.0) / training_seconds,
         "data_hash": data_hash,
@@ -142,15 +147,12 @@ def train_reward_model(
 
 
 def _choose(
-    model: Any,
+    features: FrozenFeatures,
     data: Encoded,
     configuration: RewardConfiguration,
-    runtime: Runtime,
     progress: Progress,
 ) -> tuple[RewardConfiguration, dict[str, Any]]:
-    choice = choose_loss(
-        model, data, runtime, batch_size=configuration.batch_size, seed=configuration.seed
-    )
+    choice = choose_loss(features, data, seed=configuration.seed)
     chosen = choice.candidate
     progress.note(
         f"Loss: {chosen.name}, by held-out log-loss of heads on the untrained network."

@@ -15,6 +15,7 @@ from worker.progress import Progress
 from worker.reward.batches import cut_batches, usual_epochs
 from worker.reward.data import Encoded
 from worker.reward.loss import centring_penalties
+from worker.reward.reliability import Reliability
 from worker.reward.scorer import Scorer
 from worker.reward.strength import Loss, losses_of, pair_weights
 from worker.reward.watch import Watch
@@ -48,6 +49,7 @@ class RewardConfiguration:
     gradient_clip: float = 1.0
     centring: float = 0.01
     soft_temperature: float = 0.85  # in half points of the 1-8 scale's distance from its middle
+    reliability: Reliability = Reliability.AUTO
     has_dropout: bool = False
     checkpoint_every: int = 100  # steps
     ensemble: int = 0  # heads beside the trained one, for standard errors
