@@ -1,10 +1,13 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
 from worker.reward import loss
-from worker.reward.choose import CANDIDATES, compare, fit_head
+from worker.reward.choose import CANDIDATES, WITH_TIES, compare, fit_head
 from worker.reward.data import Encoded
-from worker.reward.strength import Loss
+from worker.reward.strength import Loss, tie_threshold, variances_of
 
 
 def answers(n: int, *, says_strength: bool, seed: int = 0) -> tuple[torch.Tensor, Encoded]:
@@ -72,3 +75,18 @@ def test_wide_scores_make_a_comparison_less_sure() -> None:
     assert wide.item() == pytest.approx(0.3689464, abs=1e-6)
     with pytest.raises(ValueError, match="one length"):
         loss.mean_variance_losses(one, zero, half, half[:, None])
+
+
+def test_ties_are_a_candidate_where_people_found_pairs_about_equal() -> None:
+    x, data = answers(200, says_strength=True)
+    data = replace(data, is_tie=data.strengths == 1)
+    choice = compare(x, range(200), data, seed=0)
+    assert set(choice.figures) == {one.name for one in (*CANDIDATES, *WITH_TIES)}
+    share = float(data.is_tie.float().mean())
+    # Rao and Kupper's chance of a tie at equal scores, (θ − 1) / (θ + 1), with θ = exp(threshold).
+    threshold = tie_threshold(data)
+    assert math.expm1(threshold) / (math.exp(threshold) + 1) == pytest.approx(share, abs=1e-6)
+
+
+def test_a_variance_is_positive_whatever_the_head_says() -> None:
+    assert bool((variances_of(torch.tensor([-1e4, 0.0, 1e4])) > 0).all())

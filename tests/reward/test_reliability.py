@@ -6,13 +6,12 @@ import torch
 from benchmarks.people import world
 from benchmarks.reward_answers import encode
 from worker.reward.data import Encoded
-from worker.reward.frozen import FrozenFeatures
+from worker.reward.frozen import FrozenFeatures, reduce_dimensions
 from worker.reward.reliability import (
     MOST_ROWS,
     Reliability,
     as_answers,
     judge,
-    reduce_dimensions,
     sample_rows,
     weigh,
 )

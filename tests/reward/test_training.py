@@ -22,6 +22,7 @@ from worker.reward.score import score
 from worker.reward.stage import RewardFiles, train_reward_model
 from worker.reward.strength import Loss
 from worker.reward.train import RewardConfiguration, train
+from worker.reward.variance import widen
 from worker.runtime import start_runtime
 
 CONFIGURATION = RewardConfiguration("tiny", learning_rate=2e-3, batch_size=16, checkpoint_every=5)
@@ -123,6 +124,8 @@ def test_every_parameter_moves_under_every_loss(tmp_path: Path, loss: Loss) -> N
     name = str(make_tiny((text for row in rows for text in row.texts), tmp_path / "tiny"))
     tokenizer = load_tokenizer(name)
     model = load_reward_model(name, runtime, tokenizer)
+    if loss is Loss.MEAN_VARIANCE:
+        widen(model)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     train(
         model,

@@ -9,27 +9,31 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from worker.reward.data import Encoded
-from worker.reward.frozen import FrozenFeatures
+from worker.reward.frozen import FrozenFeatures, sample
 from worker.reward.score import calibrate_temperature
-from worker.reward.strength import Loss, losses_of, pair_weights
+from worker.reward.strength import USUAL_THRESHOLD, Loss, losses_of, pair_weights
 
 N_FOLDS = 4
 FEWEST = 40
-_MOST_ROWS = 2000
 _PRECISIONS = (1.0, 10.0, 100.0, 1000.0)
 # Of soft targets: from nearly hard labels to ones that hardly say more than the side.
 _TEMPERATURES = (0.5, 0.85, 1.5, 3.0)
+# Of ties: how far apart scores may lie and still be taken for equal.
+_THRESHOLDS = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A loss, and for soft targets their temperature."""
+    """A loss, for soft targets with their temperature, for ties with their threshold."""
 
     loss: Loss
     temperature: float = 1.0
+    threshold: float = USUAL_THRESHOLD
 
     @property
     def name(self) -> str:
+        if self.loss is Loss.TIES:
+            return f"ties within {self.threshold:g}"
         return f"soft at {self.temperature:g}" if self.loss is Loss.SOFT else str(self.loss)
 
 
@@ -39,6 +43,7 @@ CANDIDATES = (
     Candidate(Loss.MARGIN),
     *(Candidate(Loss.SOFT, one) for one in _TEMPERATURES),
 )
+WITH_TIES = tuple(Candidate(Loss.TIES, threshold=one) for one in _THRESHOLDS)
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def choose_loss(features: FrozenFeatures, data: Encoded, *, seed: int) -> Choice
     Features are what the head reads of each completion before any training, so that this costs
     one reading of at most 2,000 comparisons.
     """
-    rows = _sample(data, seed)
+    rows = sample(range(len(data)), seed)
     if len(rows) < FEWEST:
         return Choice(Candidate(Loss.SCALED), {})
     return compare(features.differences(rows), rows, data, seed)
@@ -70,21 +75,31 @@ def compare(differences: Tensor, rows: Sequence[int], data: Encoded, seed: int) 
     """The same for differences of features, [N, H], of the comparisons `rows` [N] of `data`."""
     x = differences.double()
     x = x / x.square().mean(dim=0, keepdim=True).sqrt().clamp(min=1e-6)  # [N, H]
-    folds = _folds([data.groups[row] for row in rows], seed)  # [N]
     index = torch.tensor(rows)
-    plain = CANDIDATES[0]
-
-    def judged(candidate: Candidate, precision: float) -> Tensor:
-        return held_out_differences(x, index, data, folds, candidate, precision=precision)
-
+    precision = choose_precision(x, index, data, seed)
+    folds = _folds([data.groups[row] for row in rows], seed)  # [N]
     kept = ~data.is_tie[index]
-    tried = [float(_log_losses(judged(plain, one)[kept]).mean()) for one in _PRECISIONS]
-    precision = _PRECISIONS[tried.index(min(tried))]
-    found = {one: judged(one, precision) for one in CANDIDATES}
-    baseline = _log_losses(found[plain][kept])
-    figures = {one.name: _figures(d[kept], baseline) for one, d in found.items()}
-    best = min(CANDIDATES, key=lambda one: figures[one.name]["log_loss"])
+    candidates = CANDIDATES if bool(kept.all()) else CANDIDATES + WITH_TIES
+    found = {
+        one: held_out_differences(x, index, data, folds, one, precision=precision)[kept]
+        for one in candidates
+    }
+    baseline = _log_losses(found[CANDIDATES[0]])
+    figures = {one.name: _figures(d, baseline) for one, d in found.items()}
+    best = min(candidates, key=lambda one: figures[one.name]["log_loss"])
     return Choice(best, figures, precision)
+
+
+def choose_precision(x: Tensor, rows: Tensor, data: Encoded, seed: int) -> float:
+    """The prior precision of a plain head with the least held-out log-loss, for x [n, H]."""
+    folds = _folds([data.groups[row] for row in rows.tolist()], seed)  # [n]
+    kept = ~data.is_tie[rows]
+
+    def loss(precision: float) -> float:
+        found = held_out_differences(x, rows, data, folds, CANDIDATES[0], precision=precision)
+        return float(_log_losses(found[kept]).mean())
+
+    return min(_PRECISIONS, key=loss)
 
 
 def held_out_differences(
@@ -119,6 +134,7 @@ def head_of(
             strengths=data.strengths[rows].double(),
             is_tie=data.is_tie[rows],
             soft=candidate.temperature,
+            threshold=candidate.threshold,
         )
         return (weights * losses).sum()
 
@@ -154,12 +170,6 @@ def _figures(differences: Tensor, baseline: Tensor) -> dict[str, float]:
 def _log_losses(differences: Tensor) -> Tensor:
     """−log σ(d / T) with the one T that suits them all, so that no loss wins by its scale alone."""
     return -logsigmoid(differences / calibrate_temperature(differences))
-
-
-def _sample(data: Encoded, seed: int) -> list[int]:
-    rows = list(range(len(data)))
-    random.Random(f"choose a loss {seed}").shuffle(rows)  # noqa: S311 (no secret)
-    return sorted(rows[:_MOST_ROWS])
 
 
 def _folds(groups: Sequence[str], seed: int) -> Tensor:

@@ -28,7 +28,9 @@ def reward(
         Path | None, typer.Option("--eval", help="Held-out lines; without, a tenth of the prompts.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    loss: Annotated[str, typer.Option(help="auto, scaled, plain, margin or soft.")] = "auto",
+    loss: Annotated[
+        str, typer.Option(help="auto, scaled, plain, margin, soft, ties or mean-variance.")
+    ] = "auto",
     reliability: Annotated[
         str, typer.Option(help="auto: weigh annotators; given: the file's weights alone; off.")
     ] = "auto",
@@ -46,6 +48,12 @@ def reward(
         bool | None, typer.Option(help="The base model's dropout; by default encoders keep it.")
     ] = None,
     centring: Annotated[float, typer.Option(min=0.0, help="Pull scores towards 0.")] = 0.01,
+    tie_threshold: Annotated[
+        float | None, typer.Option(min=0.01, help="For --loss ties; else from the share of ties.")
+    ] = None,
+    length: Annotated[
+        str, typer.Option(help="off, covariate, or log-odds to hold against longer answers.")
+    ] = "off",
     soft_temperature: Annotated[float, typer.Option(min=0.01, help="For --loss soft.")] = 0.85,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
     ensemble: Annotated[int, typer.Option(min=0, help="Heads that tell how sure a score is.")] = 0,
@@ -108,12 +116,14 @@ def _configure(
     *,
     loss: str,
     reliability: str,
+    length: str,
     learning_rate: float | None,
     dropout: bool | None,
     **options: Any,
 ) -> "Callable[[Any], RewardConfiguration]":
     """What makes the configuration once the network, and so its size, is known."""
     from worker.errors import TrainerError
+    from worker.reward.length import parse_length
     from worker.reward.reliability import Reliability
     from worker.reward.scorer import is_causal
     from worker.reward.strength import Loss
@@ -125,6 +135,7 @@ def _configure(
         raise TrainerError("One head disagrees with nobody. Ask for two or more, or for 0.")
     if reliability not in list(Reliability):
         raise TrainerError(f"“{reliability}” is no reliability. Use {', '.join(Reliability)}.")
+    length = parse_length(length)
     if loss == _AUTO:
         loss = Loss.SCALED  # where there is too little to choose by
 
@@ -134,6 +145,7 @@ def _configure(
         return RewardConfiguration(
             loss=Loss(loss),
             reliability=Reliability(reliability),
+            length=length,
             learning_rate=rate,
             has_dropout=keeps,
             **options,

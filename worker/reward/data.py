@@ -173,7 +173,8 @@ class Encoded:
 
     sequences: U lists of token ids. chosen, rejected: [N] indices into them. strengths, weights,
     is_tie: [N]. groups: N names. n_truncated: how many of the U were cut to the maximum length.
-    annotators: N names, "" where unknown; empty where nobody is.
+    annotators: N names, "" where unknown; empty where nobody is. offsets: [N], what is added to
+    the log-odds of the chosen one beside scores, if anything is.
     """
 
     sequences: list[list[int]]
@@ -185,6 +186,7 @@ class Encoded:
     groups: list[str]
     n_truncated: int
     annotators: list[str] = field(default_factory=list)
+    offsets: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.groups)

@@ -1,6 +1,7 @@
 """What the untrained head reads of completions: features that cost one reading and no training."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 from worker.reward.data import Encoded
 from worker.reward.score import read_features
 from worker.runtime import Runtime
+
+MOST_ROWS = 2000
+MOST_DIMENSIONS = 64
 
 
 class FrozenFeatures:
@@ -29,3 +33,23 @@ class FrozenFeatures:
             self._read.update(zip(missing, found, strict=True))
         chosen, rejected = (torch.stack([self._read[one] for one in side]) for side in sides)
         return chosen - rejected
+
+
+def sample(rows: Iterable[int], seed: int, most: int = MOST_ROWS) -> list[int]:
+    """At most so many of the rows, in their order; those of a smaller sample are in a larger."""
+    given = list(rows)
+    random.Random(f"choose a loss {seed}").shuffle(given)  # noqa: S311 (no secret)
+    return sorted(given[:most])
+
+
+def reduce_dimensions(x: Tensor) -> Tensor:
+    """Differences [n, H] on their main axes, [n, D], each feature first scaled to size 1."""
+    x = x / x.square().mean(dim=0, keepdim=True).sqrt().clamp(min=1e-6)
+    if x.shape[1] <= MOST_DIMENSIONS:
+        return x
+    _, axes = torch.linalg.eigh(x.T @ x if x.shape[1] <= len(x) else x @ x.T)
+    main = axes[:, -MOST_DIMENSIONS:]
+    if x.shape[1] > len(x):
+        main = torch.linalg.qr(x.T @ main).Q  # [n, D] → [H, D]
+    reduced: Tensor = x @ main  # [n, H] → [n, D]
+    return reduced

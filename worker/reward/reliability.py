@@ -20,11 +20,10 @@ from torch import Tensor
 from app.agree.answers import Answers
 from app.agree.reliability import reliability
 from worker.reward.data import Encoded
-from worker.reward.frozen import FrozenFeatures
+from worker.reward.frozen import FrozenFeatures, reduce_dimensions
 
 FEWEST = 40
 MOST_ROWS = 3000
-MOST_DIMENSIONS = 64
 _MOST_LISTED = 1000
 
 
@@ -158,19 +157,6 @@ def as_answers(rows: Sequence[int], data: Encoded, names: Sequence[str]) -> tupl
 
 def _hash(data: Encoded, index: int) -> bytes:
     return blake2b(str(data.sequences[index]).encode(), digest_size=16).digest()
-
-
-def reduce_dimensions(x: Tensor) -> Tensor:
-    """Differences [n, H] on their main axes, [n, D], each feature first scaled to size 1."""
-    x = x / x.square().mean(dim=0, keepdim=True).sqrt().clamp(min=1e-6)
-    if x.shape[1] <= MOST_DIMENSIONS:
-        return x
-    _, axes = torch.linalg.eigh(x.T @ x if x.shape[1] <= len(x) else x @ x.T)
-    main = axes[:, -MOST_DIMENSIONS:]
-    if x.shape[1] > len(x):
-        main = torch.linalg.qr(x.T @ main).Q  # [n, D] → [H, D]
-    reduced: Tensor = x @ main  # [n, H] → [n, D]
-    return reduced
 
 
 def sample_rows(data: Encoded, seed: int) -> list[int]:

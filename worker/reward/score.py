@@ -54,7 +54,8 @@ def score_sequences(
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
-            scores[chunk] = forward(model, [sequences[index] for index in chunk], runtime).cpu()
+            found = forward(model, [sequences[index] for index in chunk], runtime).cpu()
+            scores[chunk] = found if found.dim() == 1 else found[:, 0]  # a mean beside a variance
     model.train(was_training)
     return scores
 

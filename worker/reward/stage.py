@@ -18,14 +18,14 @@ from worker.reward import uncertainty
 from worker.reward.account import give_account
 from worker.reward.batches import usual_epochs
 from worker.reward.card import write_card
-from worker.reward.choose import choose_loss
 from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
 from worker.reward.evaluate import evaluate
-from worker.reward.frozen import FrozenFeatures
 from worker.reward.judge import curve_before, judge, write_judgements
-from worker.reward.reliability import weigh
+from worker.reward.length import length_report
+from worker.reward.prepare import prepare
 from worker.reward.strength import Loss
 from worker.reward.train import RewardConfiguration, train
+from worker.reward.variance import VarianceHead, fold, judge_variances, widen
 from worker.reward.watch import Watch
 from worker.runtime import Runtime, seed_everything
 
@@ -88,11 +88,12 @@ def train_reward_model(
     data = encode(train_rows, tokenizer, configuration.max_length)
     if configuration.epochs is None:
         configuration = replace(configuration, epochs=usual_epochs(data, configuration.batch_size))
-    features = FrozenFeatures(model, data, runtime, configuration.batch_size)
-    data, belief = weigh(data, features, configuration.reliability, configuration.seed)
-    figures: dict[str, Any] = {}
-    if chooses_loss:
-        configuration, figures = _choose(features, data, configuration, progress)
+    prepared = prepare(
+        *(model, data, train_rows, configuration, runtime),
+        progress=progress,
+        chooses_loss=chooses_loss,
+    )
+    data, configuration = prepared.data, prepared.configuration
     finished = _finished_report(files.out, configuration, data_hash)
     if finished is not None:
         progress.note("This run is finished already; its report is given again.")
@@ -103,6 +104,8 @@ def train_reward_model(
     curve = None
     if has_curve:
         curve = curve_before(model, data, held_out, configuration, runtime, progress=progress)
+    if configuration.loss is Loss.MEAN_VARIANCE:
+        widen(model)
     training_started = time.monotonic()
     model = train(
         model,
@@ -115,23 +118,20 @@ def train_reward_model(
         watch=Watch(model, data, held_out, runtime, batch_size=configuration.batch_size),
     )
     training_seconds = time.monotonic() - training_started
-    margins = judge(model, held_out, configuration, runtime)  # [N]
-    judged = {
-        **evaluate(eval_rows, margins, torch.zeros_like(margins)),
-        **give_account(train_rows, eval_rows, margins, seed),
-    }
-    layer, doubt = uncertainty.measure_and_judge(
-        model, data, held_out, configuration, runtime, judged=judged, progress=progress
+    found = _assess(
+        *(model, data, held_out, configuration, runtime),
+        rows=(train_rows, eval_rows),
+        progress=progress,
     )
     report = {
-        "eval": judged,
-        "uncertainty": doubt,
+        **found.report,
         "learning_curve": curve,
         "n_train": len(train_rows),
         "n_eval": len(eval_rows),
         "n_truncated": data.n_truncated,
-        "losses_tried": figures,
-        "reliability": {"mode": configuration.reliability, **belief},
+        **prepared.report,
+        "length": prepared.report["length"]
+        | {"held_out": length_report(eval_rows, found.margins, seed)},
         "seconds": time.monotonic() - started,
         "rows_per_second": len(train_rows) * (configuration.epochs or 1.0) / training_seconds,
         "data_hash": data_hash,
@@ -140,29 +140,46 @@ def train_reward_model(
     }
     if runtime.is_main:
         report = finite(report)
-        _publish(files.out, model, tokenizer, report, judged=(eval_rows, margins), layer=layer)
+        _publish(files.out, model, tokenizer, report, rows=eval_rows, found=found)
         shutil.rmtree(files.checkpoints, ignore_errors=True)
     progress.result(report)
     return report
 
 
-def _choose(
-    features: FrozenFeatures,
+@dataclass(frozen=True)
+class _Assessed:
+    """What a trained network says of held-out comparisons, [N]; what lies beside its weights."""
+
+    margins: torch.Tensor
+    layer: uncertainty.LastLayer | None
+    spread: VarianceHead | None
+    report: dict[str, Any]
+
+
+def _assess(
+    model: Any,
     data: Encoded,
+    held_out: Encoded,
     configuration: RewardConfiguration,
+    runtime: Runtime,
+    *,
+    rows: tuple[list[Preference], list[Preference]],
     progress: Progress,
-) -> tuple[RewardConfiguration, dict[str, Any]]:
-    choice = choose_loss(features, data, seed=configuration.seed)
-    chosen = choice.candidate
-    progress.note(
-        f"Loss: {chosen.name}, by held-out log-loss of heads on the untrained network."
-        if choice.figures
-        else f"Loss: {chosen.name}, for there are too few comparisons to choose one by."
+) -> _Assessed:
+    spread, variance = None, None
+    if configuration.loss is Loss.MEAN_VARIANCE:
+        spread = fold(model, data, configuration.batch_size, runtime)
+        variance = judge_variances(spread, model, held_out, configuration.batch_size, runtime)
+    margins = judge(model, held_out, configuration, runtime)  # [N]
+    judged = {
+        **evaluate(rows[1], margins, torch.zeros_like(margins)),
+        **give_account(*rows, margins, configuration.seed),
+    }
+    layer, doubt = uncertainty.measure_and_judge(
+        model, data, held_out, configuration, runtime, judged=judged, progress=progress
     )
-    changed = replace(configuration, loss=chosen.loss)
-    if chosen.loss is Loss.SOFT:
-        changed = replace(changed, soft_temperature=chosen.temperature)
-    return changed, choice.figures
+    report = {"eval": judged, "uncertainty": doubt, "variance": variance}
+    return _Assessed(margins, layer, spread, report)
 
 
 def _split(files: RewardFiles, seed: int) -> tuple[list[Preference], list[Preference]]:
@@ -224,18 +241,20 @@ def _publish(
     tokenizer: Any,
     report: dict[str, Any],
     *,
-    judged: tuple[list[Preference], torch.Tensor],
-    layer: uncertainty.LastLayer | None,
+    rows: list[Preference],
+    found: _Assessed,
 ) -> None:
     def write(path: Path) -> None:
-        if layer is not None:
-            uncertainty.save(layer, path)
+        if found.layer is not None:
+            uncertainty.save(found.layer, path)
+        if found.spread is not None:
+            found.spread.save(path)
         tokenizer.padding_side = "right"
         model.eval().save_pretrained(path)
         tokenizer.save_pretrained(path)
         tokenizer.padding_side = "left"
         write_card(path / "README.md", report)
-        write_judgements(path, *judged)
+        write_judgements(path, rows, found.margins)
 
     manifest = {
         "kind": _KIND,

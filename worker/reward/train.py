@@ -17,7 +17,7 @@ from worker.reward.data import Encoded
 from worker.reward.loss import centring_penalties
 from worker.reward.reliability import Reliability
 from worker.reward.scorer import Scorer
-from worker.reward.strength import Loss, losses_of, pair_weights
+from worker.reward.strength import USUAL_THRESHOLD, Loss, losses_of, offset, pair_weights
 from worker.reward.watch import Watch
 from worker.runtime import (
     Runtime,
@@ -48,8 +48,10 @@ class RewardConfiguration:
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     centring: float = 0.01
+    tie_threshold: float | None = None  # log-odds within which scores are taken for equal
     soft_temperature: float = 0.85  # in half points of the 1-8 scale's distance from its middle
     reliability: Reliability = Reliability.AUTO
+    length: str = "off"  # or covariate, or log-odds per standard deviation of log length ratio
     has_dropout: bool = False
     checkpoint_every: int = 100  # steps
     ensemble: int = 0  # heads beside the trained one, for standard errors
@@ -149,16 +151,19 @@ def _losses(
     used, places = torch.unique(
         torch.cat([data.chosen[rows], data.rejected[rows]]), return_inverse=True
     )  # [U], [2B]
-    scores = scorer([data.sequences[index] for index in used.tolist()])  # [U]
+    scores = scorer([data.sequences[index] for index in used.tolist()])  # [U], or [U, 2]
     chosen, rejected = scores[places.to(scores.device)].chunk(2)  # [2B] → [B], [B]
     losses = losses_of(
         configuration.loss,
-        chosen,
+        offset(chosen, data, rows),
         rejected,
         strengths=data.strengths[rows].to(scores.device),
         is_tie=data.is_tie[rows].to(scores.device),
         soft=configuration.soft_temperature,
+        threshold=configuration.tie_threshold or USUAL_THRESHOLD,
     )
+    if scores.dim() == 2:  # a mean beside a variance
+        chosen, rejected = chosen[:, 0], rejected[:, 0]
     weighted = (losses * weights[rows].to(scores.device)).sum() * counts
     centring = configuration.centring * centring_penalties(chosen, rejected).sum() * counts
     difference = (chosen - rejected).detach()
