@@ -15,6 +15,7 @@ from app.charts.marks import (
     end_labels,
     guide,
     join,
+    mark,
     shorten,
     spoken,
     tag,
@@ -100,12 +101,16 @@ def bar_chart(
     names: str,
     axis: Axis,
     *,
+    marks: str = "",
     description: str = "",
     guides: Sequence[Guide] = (),
     csv_url: str = "",
     empty: str = NO_NUMBERS,
 ) -> Markup:
-    """Horizontal bars from zero, one a row, with intervals; `names` says what a row is."""
+    """Horizontal bars from zero, one a row, with intervals; `names` says what a row is.
+
+    `marks` says what the marks of the bars are, where they have some.
+    """
     if not any(known(bar.value) for bar in bars):
         return nothing(title, empty)
 
@@ -116,11 +121,15 @@ def bar_chart(
         bottom = float(_TOP + _ROW * len(bars))
         scale = _bar_scale(bars, axis, guides, ends=(left, right), n_ticks=frame.n_x_ticks - 1)
         rows = [_bar(scale, bar, _TOP + _ROW * (i + 0.5), left) for i, bar in enumerate(bars)]
+        rows += [
+            mark(scale, _TOP + _ROW * (i + 0.5), bar.mark, f"{marks}: {bar.name}")
+            for i, bar in enumerate(bars)
+        ]
         plot = Plot(scale, Scale(0.0, 1.0, bottom, _TOP, ()))
         levels = [_level(scale, one, bottom) for one in guides]
         return join([axes(plot, axis.label, ""), *rows, *levels]), bottom + _BELOW
 
-    numbers = bar_table(title, names, axis, bars)
+    numbers = bar_table(title, names, axis, bars, marks)
     return figure(key, title, description, draw, table=numbers, csv_url=csv_url)
 
 
@@ -210,7 +219,7 @@ def _bar_scale(
     ends: tuple[float, float],
     n_ticks: int,
 ) -> Scale:
-    found = [v for bar in bars for v in (bar.value, bar.low, bar.high) if v is not None]
+    found = [v for bar in bars for v in (bar.value, bar.low, bar.high, bar.mark) if v is not None]
     values = [0.0, *(v for v in found if math.isfinite(v)), *(one.value for one in guides)]
     return make_scale(
         values, *ends, n_ticks=n_ticks, low=axis.low, high=axis.high, is_whole=axis.is_whole

@@ -154,6 +154,16 @@ def band(
     return join(parts)
 
 
+def mark(scale: Scale, y: float, value: float | None, words: str) -> Markup:
+    """A second value of a row, as an upright stroke with a diamond; nothing where it is missing."""
+    if value is None:
+        return Markup("")
+    x = scale(value)
+    title = tag("title", f"{words} {format_number(value, 3)}")
+    d = f"M{x:g} {y - 12:g}l4 4-4 4-4-4zM{x:g} {y - 4:g}V{y + 11:g}"
+    return tag("path", title, d=d, class_="bar-mark", stroke="currentColor", fill="currentColor")
+
+
 def whisker(scale: Scale, y: float, low: float, high: float) -> Markup:
     """A horizontal interval: a line from low to high with two short ends."""
     left, right = scale(low), scale(high)

@@ -39,7 +39,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of a bar chart; `note` stands behind the value, as in "n = 120"."""
+    """One row of a bar chart; `note` stands behind the value, as in "n = 120".
+
+    `mark` is a second value to hold the bar against; the chart says what it is.
+    """
 
     name: str
     value: float | None
@@ -47,6 +50,7 @@ class Bar:
     high: float | None = None
     note: str = ""
     decimals: int = 3
+    mark: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def figure(
     numbers = tag("details", tag("summary", "The numbers"), table, class_="chart-numbers", id=key)
     return tag(
         "figure",
-        tag("figcaption", title),
+        tag("figcaption", title, title=description),
         drawings,
         tag("div", numbers, *csv, class_="chart-foot"),
         class_="chart",
@@ -146,14 +150,16 @@ def series_table(title: str, x: Axis, series: Sequence[Series]) -> Markup:
     return table(title + note, head, rows)
 
 
-def bar_table(title: str, names: str, axis: Axis, bars: Sequence[Bar]) -> Markup:
+def bar_table(title: str, names: str, axis: Axis, bars: Sequence[Bar], marks: str) -> Markup:
     has_limits = any(bar.low is not None for bar in bars)
-    head = [names, axis.label, *(["low", "high"] if has_limits else []), "note"]
+    head = [names, axis.label, *(["low", "high"] if has_limits else [])]
+    head += [*([marks] if marks else []), "note"]
     rows = [
         [
             bar.name,
             format_number(bar.value, bar.decimals),
             *([format_number(bar.low), format_number(bar.high)] if has_limits else []),
+            *([format_number(bar.mark, bar.decimals)] if marks else []),
             bar.note,
         ]
         for bar in bars

@@ -5,9 +5,11 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
+from sqlalchemy.orm import Session
 
 from app import runs
-from app.reward import figures, queries
+from app.errors import NotFound
+from app.reward import account, figures, judgements, queries
 from app.reward.queries import Curve
 from app.spreadsheet import as_csv
 from app.tables.runs import RewardRun
@@ -52,6 +54,36 @@ def show_metrics(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) ->
     run = runs.find(session, RewardRun, access.project.id, run_id)
     text = metrics_as_csv(queries.read_metrics(session, run.id))
     return csv_response(text, f"reward-run-{run.number}.csv")
+
+
+@router.get(BASE + "/{run_id}/account/{what}.csv")
+def show_account(
+    run_id: uuid.UUID, what: str, access: StaffAccess, session: SessionDep
+) -> Response:
+    """One chart of a run's page as CSV: strength, calibration, growth, tastes, flags, annotators,
+    topics or surprises. Raises NotFound for another."""
+    run = runs.find(session, RewardRun, access.project.id, run_id)
+    table = _database_table(session, run, what) or account.as_table(run, what)
+    if table is None:
+        raise NotFound("There is no such table of a reward run.")
+    return csv_response(as_csv(*table), f"reward-run-{run.number}-{what}.csv")
+
+
+def _database_table(session: Session, run: RewardRun, what: str) -> account.Table | None:
+    if what == "surprises":
+        found = judgements.list_surprises(session, run, 1000)
+        return ["pair", "rating", "probability", "margin", "annotator", "prompt"], [
+            [str(s.pair_id), s.rating, s.probability, s.margin, s.annotator, s.prompt]
+            for s in found
+        ]
+    if what == "topics":
+        rows: list[list[object]] = [
+            [key, value, n, accuracy]
+            for key, found in judgements.by_topic(session, run).items()
+            for value, n, accuracy in found
+        ]
+        return ["key", "value", "n", "accuracy"], rows
+    return None
 
 
 def as_json(run: RewardRun) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from app.errors import NotFound
 from app.settings import get_settings
 from app.tables.runs import Algorithm, PolicyRun
 
-READABLE = {"manifest.json": "application/json", "README.md": "text/markdown"}
+READABLE = {
+    "manifest.json": "application/json",
+    "README.md": "text/markdown",
+    "held_out.jsonl": "text/plain",
+}
 MOST_BYTES = 4 * 2**20
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from app.charts import Axis, Bar, Dash, Guide, Series, bar_chart, line_chart
+from app.charts import Axis, Dash, Guide, Series, line_chart
 from app.charts.scales import format_number
 from app.reward.intervals import wilson
 from app.reward.queries import Curve
@@ -14,6 +14,7 @@ from app.reward.queries import Curve
 STRENGTHS = {"1": "close", "2": "a little better", "3": "better", "4": "far better"}
 # The metrics that charts draw, of the many that a trainer reports.
 DRAWN = ("loss", "accuracy", "eval_loss", "eval_accuracy")
+NOW = ("loss", "accuracy", "tokens_per_second", "memory_mb")
 CHANCE = Guide(0.5, "chance")
 
 
@@ -78,34 +79,6 @@ def by_strength(run: Judged) -> list[Strength]:
     return rows
 
 
-def strength_chart(run: Judged) -> Markup:
-    rows = by_strength(run)
-    bars = [Bar(one.name, one.accuracy, one.low, one.high, f"n {one.n}") for one in rows]
-    longer = held_out(run).get("longer_wins")
-    guides = [Guide(longer, f"longer wins {format_number(longer, 2)}")] if longer else [CHANCE]
-    return bar_chart(
-        f"by-strength-{run.number}",
-        strength_title(rows),
-        bars,
-        "strength of preference",
-        Axis("held-out accuracy", low=0, high=1),
-        guides=guides,
-        description="Accuracy on held-out comparisons with 95% Wilson intervals.",
-        empty="No held-out comparison was judged yet.",
-    )
-
-
-def strength_title(rows: Sequence[Strength]) -> str:
-    known = [one for one in rows if one.accuracy is not None]
-    if len(known) < 2:
-        return "Accuracy by strength of preference"
-    strong, slight = known[0], known[-1]
-    return (
-        f"Of the “{strong.name}” pairs {format_number(strong.accuracy, 2)} are predicted, "
-        f"of the “{slight.name}” ones {format_number(slight.accuracy, 2)}"
-    )
-
-
 def loss_chart(curves: dict[str, Curve], csv_url: str = "") -> Markup:
     series = _named(curves, {"loss": "training", "eval_loss": "held-out"})
     return line_chart(
@@ -115,6 +88,8 @@ def loss_chart(curves: dict[str, Curve], csv_url: str = "") -> Markup:
         Axis("step", is_whole=True),
         Axis("loss", "nats"),
         csv_url=csv_url,
+        description="−log σ(score difference), weighted as the loss says, of each training batch; "
+        "and its plain mean over the same held-out comparisons now and then.",
         empty="The first step has not been reported yet.",
     )
 
@@ -134,6 +109,7 @@ def accuracy_chart(curves: dict[str, Curve], run: Judged, csv_url: str = "") -> 
         Axis("step", is_whole=True),
         Axis("accuracy", low=0, high=1),
         guides=guides,
+        description="Share of comparisons whose preferred completion scores higher.",
         csv_url=csv_url,
         empty="The first step has not been reported yet.",
     )

@@ -12,6 +12,7 @@ from app.errors import NotFound
 from app.runs import MAKES_A_RUN
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job
+from app.tables.projects import Flag
 from app.tables.runs import PolicyRun, RewardRun, RunMetric
 
 Curve = list[tuple[float, float | None]]
@@ -56,6 +57,29 @@ def read_metrics(
     for name, step, value in rows:
         curves.setdefault(name, []).append((step, value))
     return curves
+
+
+def read_latest(
+    session: Session, run_id: uuid.UUID, names: Collection[str]
+) -> dict[str, float | None]:
+    """The mean of each metric over its last steps, as many as a rate is measured over."""
+    newest = select(func.max(RunMetric.step)).where(RunMetric.run_id == run_id).scalar_subquery()
+    rows = session.execute(
+        select(RunMetric.name, func.avg(RunMetric.value).label("value"))
+        .where(
+            RunMetric.run_id == run_id,
+            RunMetric.name.in_(names),
+            RunMetric.step > newest - RATE_OVER,
+        )
+        .group_by(RunMetric.name)
+    )
+    return {row.name: row.value for row in rows}
+
+
+def flag_names(session: Session, project_id: uuid.UUID) -> dict[str, str]:
+    """Key → name of the project's flags, hidden ones included."""
+    rows = session.execute(select(Flag.key, Flag.label).where(Flag.project_id == project_id))
+    return {row.key: row.label for row in rows}
 
 
 def read_pace(session: Session, run_id: uuid.UUID) -> Pace | None:

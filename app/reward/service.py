@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs, runs
+from app.reward import judgements
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job, JobKind
 from app.tables.projects import Project
@@ -72,6 +73,7 @@ def publish(session: Session, job: jobs.Claim, outcome: runs.Outcome) -> RewardR
     run.accuracy, run.log_loss = figures.get("accuracy"), figures.get("log_loss")
     run.ece = figures.get("ece")
     session.flush()
+    judgements.record(session, run)
     live = find_live(session, run)
     if live is None or live.number < run.number:
         runs.take_over(session, run)

@@ -66,6 +66,20 @@ class RewardRun(Base):
     finished_at: Mapped[datetime | None]
 
 
+class Judgement(Base):
+    """What a reward run says of one held-out comparison, the row of its set at `position`."""
+
+    __tablename__ = "judgement"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("reward_run.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    # Of the side that people preferred: its score less the other's, and the chance it was given.
+    margin: Mapped[float]
+    probability: Mapped[float]
+
+
 class PolicyRun(Base):
     __tablename__ = "policy_run"
     __table_args__ = (

@@ -114,7 +114,9 @@ def add_reward(
                 key: {"accuracy": value, "n": count, "standard_error": 0.1}
                 for key, (value, count) in strengths.items()
             },
-        }
+            **account_of(accuracy),
+        },
+        "learning_curve": LEARNING_CURVE,
     }  # fmt: skip
     run_id = uuid.uuid4()
     run = RewardRun(
@@ -133,6 +135,42 @@ def add_reward(
     session.add(run)
     session.flush()
     return run
+
+
+LEARNING_CURVE = {
+    "points": [
+        {"n": n, "accuracy": 0.8 - 0.6 * n**-0.4, "low": 0.74 - 0.6 * n**-0.4,
+         "high": 0.86 - 0.6 * n**-0.4}
+        for n in (27, 54, 108, 216)
+    ],
+    "fit": {"a": 0.8, "b": 0.6, "c": 0.4},
+    "doubling": {"from": 216, "to": 432, "gain": 0.017, "low": 0.004, "high": 0.031},
+    "method": "heads on frozen features of the untrained network", "n_eval": 24,
+}  # fmt: skip
+
+
+def account_of(accuracy: float) -> dict[str, Any]:
+    """What the trainer's report says beside the headline: ceiling, bins, features, breakdowns."""
+    share = {"accuracy": accuracy, "n": 12, "standard_error": 0.1}
+    taste = {"low": 0.11, "high": 0.62, "n_differ": 20, "is_alarming": True}
+    return {
+        "agreement": {
+            "share": 0.74, "standard_error": 0.04, "n_pairs": 40,
+            "by_strength": {str(s): {"share": 0.55 + s * 0.1, "standard_error": 0.05, "n_pairs": 20}
+                            for s in range(1, 5)},
+        },
+        "calibration": [{"confidence": 0.525 + k * 0.05, "accuracy": min(1, 0.5 + k * 0.06),
+                         "n": 3} for k in range(8)],
+        "features": {
+            "length": {"model": 0.44, "people": 0.08, "gap": 0.36, **taste},
+            "headings": {"model": None, "people": None, "gap": None, "low": None, "high": None,
+                         "n_differ": 0, "is_alarming": False},
+            "bold": {"model": -0.1, "people": 0.02, "gap": -0.12, "low": -0.3, "high": 0.1,
+                     "n_differ": 9, "is_alarming": False},
+        },
+        "by_flag": {"": share, "rude": {**share, "accuracy": 0.5}},
+        "by_annotator": {"0123456789abcdef": share, "fedcba9876543210": share},
+    }  # fmt: skip
 
 
 def add_policy(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app import runs
-from app.reward import figures, queries, service
+from app.reward import account, figures, judgements, queries, service
+from app.reward.paired import contest
 from app.reward.routes.frame import RunPages, run_router
 from app.tables.projects import Project
 from app.tables.runs import RewardRun
@@ -35,24 +37,78 @@ def _run_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any
         "held_out": figures.held_out(run),
         "n_held_out": n,
         "interval": figures.interval_words(run.accuracy, n),
-        "strengths": figures.by_strength(run),
-        "strength_chart": figures.strength_chart(run),
         "loss_chart": figures.loss_chart(curves, csv_url),
         "accuracy_chart": figures.accuracy_chart(curves, run, csv_url),
+        "now": queries.read_latest(session, run.id, figures.NOW),
         "preference_set": queries.find_set(session, run),
         "uses": queries.list_uses(session, run.id),
         "comparable": runs.list_comparable(session, run),
+        **(_account_values(session, run, csv_url) if run.report else NO_ACCOUNT),
     }
+
+
+NO_ACCOUNT: dict[str, Any] = {"alarms": [], "charts": [], "surprises": [], "ceiling": None}
+
+
+def _account_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any]:
+    """What a finished run's page says beyond its curves: charts, alarms, surprises."""
+    base = csv_url.removesuffix("metrics.csv") + "account/"
+    flags = account.by_flag(run, queries.flag_names(session, run.project_id))
+    people = account.by_annotator(run)
+    charts = [
+        account.strength_chart(run, base + "strength.csv"),
+        account.calibration_chart(run, base + "calibration.csv"),
+        account.growth_chart(run, base + "growth.csv"),
+        account.taste_chart(run, base + "tastes.csv"),
+        account.shares_chart(
+            "flags", account.spread_sentence("flag", flags), flags, "flag",
+            csv_url=base + "flags.csv",
+            about="A comparison counts for every flag that was raised in it.",
+        ),
+        account.shares_chart(
+            "annotators", account.spread_sentence("annotator", people), people, "annotator",
+            csv_url=base + "annotators.csv",
+            about="Under the names that the preference set gives, most answers first.",
+        ),
+        *_topic_charts(session, run, base + "topics.csv"),
+    ]  # fmt: skip
+    return {
+        "alarms": account.alarms(run),
+        "charts": charts,
+        "ceiling": account.ceiling(run),
+        "surprises": judgements.list_surprises(session, run),
+        "surprises_csv": base + "surprises.csv",
+    }
+
+
+def _topic_charts(session: Session, run: RewardRun, csv_url: str) -> list[Markup]:
+    """A chart for each key of the prompts' metadata that sorts them into groups."""
+    charts = []
+    for index, (key, found) in enumerate(judgements.by_topic(session, run).items()):
+        rows = [account.share(value, n, accuracy) for value, n, accuracy in found]
+        title = account.spread_sentence(key, rows)
+        charts.append(account.shares_chart(f"topic-{index}", title, rows, key, csv_url=csv_url))
+    return charts[:4]
 
 
 def _compare_values(session: Session, pair: Sequence[RewardRun]) -> dict[str, Any]:
+    one, two = pair
     return {
-        "charts": [figures.strength_chart(one) for one in pair],
+        "charts": [account.strength_chart(run) for run in pair],
         "rows": list(FIGURES),
-        "held_out": [figures.held_out(one) for one in pair],
-        "sets": [queries.find_set(session, one) for one in pair],
+        "held_out": [figures.held_out(run) for run in pair],
+        "sets": [queries.find_set(session, run) for run in pair],
         "intervals": [figures.interval_words(r.accuracy, figures.n_held_out(r)) for r in pair],
+        "contest": contest(judgements.list_couples(session, one, two)),
+        "tastes": _tastes(pair),
     }
+
+
+def _tastes(pair: Sequence[RewardRun]) -> list[tuple[str, list[float | None]]]:
+    """Feature → each run's gap, for those that either knows."""
+    found = [{taste.name: taste.gap for taste in account.tastes(run)} for run in pair]
+    names = list(dict.fromkeys(name for one in found for name in one))
+    return [(name, [one.get(name) for one in found]) for name in names]
 
 
 router = run_router(
