@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
 from app.collect import controls, flagging
-from app.collect.changing import why_unchangeable
+from app.collect.changing import keep_version, why_unchangeable
 from app.collect.controls import TimeIn
 from app.collect.flagging import (
     Answers,
@@ -28,7 +28,7 @@ from app.db import Statement
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.asking import Asking, asking_of
 from app.tables.base import utc_now
-from app.tables.collect import Assignment, AssignmentState, Comparison, ComparisonRevision
+from app.tables.collect import Assignment, AssignmentState, Comparison
 from app.tables.projects import Project
 
 LONGEST_COMMENT = 10_000
@@ -255,27 +255,10 @@ def change_comparison(
         raise Forbidden(refusal)
     if after is not None and after != comparison.revision:
         raise Conflict("You have changed this answer in another tab. Reload the page to see it.")
-    session.add(
-        ComparisonRevision(
-            comparison_id=comparison.id,
-            revision=comparison.revision,
-            rating=old.rating,
-            is_about_equal=old.is_about_equal,
-            is_both_bad=old.is_both_bad,
-            confidence=old.confidence,
-            comment=old.comment,
-            flags=[
-                {"flag_id": str(flag_id), "side": side, "value": value}
-                for (flag_id, side), value in old.answers.items()
-            ],
-            created_at=comparison.updated_at,
-        )
-    )
+    keep_version(session, comparison, old.answers)
     comparison.rating, comparison.comment = new.rating, new.comment
     comparison.is_about_equal, comparison.is_both_bad = is_about_equal, is_both_bad
     comparison.confidence = confidence
-    comparison.revision += 1
-    comparison.updated_at = utc_now()
     session.flush()
     write_flags(session, comparison.id, comparison.pair_id, answers)
     return comparison

@@ -301,6 +301,13 @@ class ComparisonRevision(Base):
     confidence: Mapped[int | None]
     comment: Mapped[str]
     flags: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    # What came along: the rewrite that stood, and the marks.
+    edited_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("completion.id", ondelete="SET NULL"), index=True
+    )
+    spans: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, default=list, server_default=text("'[]'::jsonb")
+    )
     created_at: Mapped[datetime]
 
 

@@ -7,9 +7,10 @@ so that preference sets and training read one table.
 import uuid
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, Uuid, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.tables.base import Base, CreatedAt, Id, text_enum
@@ -40,6 +41,13 @@ class PromptAssignment(Base):
             postgresql_where=text("state = 'leased'"),
         ),
         Index("ix_prompt_assignment_state", "project_id", "kind", "state", "lease_until"),
+        Index(
+            "ix_prompt_assignment_done",
+            "annotator_id",
+            "project_id",
+            "ended_at",
+            postgresql_where=text("state = 'done'"),
+        ),
     )
 
     id: Mapped[Id]
@@ -63,6 +71,31 @@ class PromptAssignment(Base):
     lease_until: Mapped[datetime]
     created_at: Mapped[CreatedAt]
     ended_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    changed_at: Mapped[datetime | None]
+
+
+class PromptRevision(Base):
+    """What an answer about a prompt said before its annotator changed it.
+
+    `choices` holds ranks or ratings by completion and is never counted, so it may be JSON;
+    `completion_id` is the demonstration that stood.
+    """
+
+    __tablename__ = "prompt_revision"
+    __table_args__ = (UniqueConstraint("assignment_id", "revision"),)
+
+    id: Mapped[Id]
+    assignment_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("prompt_assignment.id", ondelete="CASCADE")
+    )
+    revision: Mapped[int]
+    choices: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    completion_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("completion.id", ondelete="CASCADE"), index=True
+    )
+    comment: Mapped[str]
+    created_at: Mapped[datetime]
 
 
 class RankedCompletion(Base):

@@ -41,6 +41,21 @@ class Draft(Base):
     updated_at: Mapped[datetime]
 
 
+class PromptDraft(Base):
+    """The same of a ranking, of ratings or of a demonstration that is half given."""
+
+    __tablename__ = "prompt_draft"
+    __table_args__ = (CheckConstraint("version >= 1", name="version_range"),)
+
+    assignment_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("prompt_assignment.id", ondelete="CASCADE"), primary_key=True
+    )
+    annotator_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("person.id"), index=True)
+    version: Mapped[int]
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime]
+
+
 class ControlTime(Base):
     """Active seconds that one answer spent on one control; they sum to at most its `seconds`.
 

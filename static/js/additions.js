@@ -33,9 +33,11 @@ function open() {
   area().focus();
 }
 
+// Closed where nothing is written yet; a rewrite that a draft brought back is shown.
 function begin() {
-  field()?.setAttribute("data-quiet", "");
-  document.querySelector(".opens-rewrite")?.removeAttribute("hidden");
+  const isWritten = Boolean(field() && isTouched());
+  field()?.toggleAttribute("data-quiet", !isWritten);
+  document.querySelector(".opens-rewrite")?.toggleAttribute("hidden", isWritten);
 }
 
 const isTyping = (target) => target.matches?.('textarea, select, [contenteditable], input:not([type="radio"]):not([type="checkbox"])');
@@ -89,4 +91,5 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => { if (event.target.closest?.(".opens-rewrite")) open(); });
 document.addEventListener("change", (event) => { if (event.target.name === "rating") follow(); });
 document.addEventListener("prefloop:pair", begin);
+document.addEventListener("prefloop:restored", begin);
 begin();

@@ -47,10 +47,11 @@ function settle() {
   toasts.querySelectorAll(".is-danger").forEach((toast) => toast.remove());
   begin();
   window.scrollTo(0, 0);
-  document.getElementById("asked")?.focus({ preventScroll: true });
+  (document.querySelector("#pair [data-focus]") ?? document.getElementById("asked"))?.focus({ preventScroll: true });
   const pace = document.getElementById("pace")?.textContent.replace(/\s+/g, " ").trim();
-  document.getElementById("announcement").textContent =
-    pair()?.dataset.assignment ? `Next pair. ${pace}.` : "There is no pair for you now.";
+  const status = document.getElementById("announcement");
+  const { next = "Next pair.", none = "There is no pair for you now." } = status.dataset;
+  status.textContent = pair()?.dataset.assignment ? `${next} ${pace}.` : none;
 }
 
 const isOurs = (event) => event.target?.closest?.("#pair") || event.detail?.ctx?.target?.id === "pair";

@@ -51,7 +51,7 @@ function share(isOnly) {
   return isOnly.length ? Math.round((100 * isOnly.filter(Boolean).length) / isOnly.length) : 0;
 }
 
-export function showDifference(a, b) {
+export function showDifference(a, b, [nameOfA, nameOfB] = ["A", "B"]) {
   const isShort = a.textContent.length + b.textContent.length <= MOST_LETTERS;
   let sides = isShort ? [tokens(a, words), tokens(b, words)] : null;
   const plain = (side) => side.map((one) => one.word);
@@ -63,7 +63,7 @@ export function showDifference(a, b) {
   }
   sides.forEach((side, place) => markUp(side, only[place]));
   if (!only.flat().some(Boolean)) return "The two texts say the same, word for word.";
-  return `Differences are marked: ${share(only[0])} % of the ${unit} of A and ${share(only[1])} % of B’s stand there only.`;
+  return `Differences are marked: ${share(only[0])} % of the ${unit} of ${nameOfA} and ${share(only[1])} % of ${nameOfB}’s stand there only.`;
 }
 
 export function hideDifference(...sides) {

@@ -22,10 +22,18 @@ const isOld = ({ at }) => at < Date.now() - SOON_MS;
 const count = (n) => (n === 1 ? "1 answer" : `${n} answers`);
 const time = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
+// Ranks or ratings, in the order in which the answers stood on the page.
+function numbers(entry) {
+  const given = entry.fields.filter(([name]) => name.startsWith("choice."));
+  return given.map(([, value], place) => `${"ABCDEFGHI"[place]} ${value}`).join(", ");
+}
+
 // What the annotator said, so that a refused answer can be given again by hand.
 function said(entry) {
   const given = Object.fromEntries(entry.fields);
   const parts = [
+    numbers(entry),
+    given.text && `“${given.text}”`,
     given.rating && `rating ${given.rating}`,
     given.is_about_equal && "about equal",
     given.is_both_bad && "both bad",

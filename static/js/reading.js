@@ -6,7 +6,7 @@ import { hideDifference, showDifference } from "./marks.js";
 const LINKED = "prefloop:linked";
 const root = document.documentElement;
 const pair = () => document.getElementById("pair");
-const texts = () => [...document.querySelectorAll(".side .reading")];
+const texts = () => [...document.querySelectorAll(":is(.side, [data-card]) .reading")];
 const isNarrow = () => matchMedia("(max-width: 56.2rem)").matches;
 const led = new WeakMap(); // where a linked scroll put a text, whose own event is then no wish
 
@@ -32,17 +32,18 @@ function link(isOn) {
 }
 
 function follow(event) {
-  const [a, b] = texts();
   const self = event.target;
-  if (!root.hasAttribute("data-linked") || (self !== a && self !== b)) return;
+  if (!root.hasAttribute("data-linked") || !texts().includes(self)) return;
   if (Math.abs(self.scrollTop - (led.get(self) ?? -9)) < 2) return;
   led.delete(self);
-  const other = self === a ? b : a;
   const room = self.scrollHeight - self.clientHeight;
-  const target = Math.round((room > 0 ? self.scrollTop / room : 0) * (other.scrollHeight - other.clientHeight));
-  if (Math.abs(other.scrollTop - target) < 1) return;
-  led.set(other, target);
-  other.scrollTop = target;
+  const share = room > 0 ? self.scrollTop / room : 0;
+  for (const other of texts().filter((one) => one !== self)) {
+    const target = Math.round(share * (other.scrollHeight - other.clientHeight));
+    if (Math.abs(other.scrollTop - target) < 1) continue;
+    led.set(other, target);
+    other.scrollTop = target;
+  }
 }
 
 // "a", "b" or "" for both.
@@ -66,11 +67,21 @@ function scrollBoth(direction) {
   for (const text of texts()) text.scrollTop += direction * text.clientHeight * 0.85;
 }
 
+// The two sides; of many cards the one in hand and the next, or at the end the one before.
+let shown = [];
+function two() {
+  const cards = [...document.querySelectorAll("[data-card]")];
+  if (!cards.length) return texts();
+  const here = Math.min(Math.max(0, cards.findIndex((card) => card.matches(".is-here"))), cards.length - 2);
+  return [cards[here], cards[here + 1]].map((card) => card.querySelector(".reading"));
+}
+
 function difference() {
   const isOn = pair().toggleAttribute("data-difference");
   press("difference", isOn);
-  const [a, b] = texts().map((text) => text.querySelector(".rendered"));
-  announce(isOn ? showDifference(a, b) : hideDifference(a, b));
+  if (isOn) shown = two().map((text) => text.querySelector(".rendered"));
+  const names = shown.map((text) => text.closest("[data-letter]")?.dataset.letter);
+  announce(isOn ? showDifference(...shown, names[0] ? names : undefined) : hideDifference(...shown));
 }
 
 function resize(by) {
@@ -86,7 +97,7 @@ export const deeds = {
     remember(isOn);
     announce(isOn ? "The two texts scroll together." : "Each text scrolls for itself.");
   },
-  d: () => { if (texts().length) difference(); },
+  d: () => { if (texts().length > 1) difference(); },
   "+": () => resize(1),
   "=": () => resize(1),
   "-": () => resize(-1),

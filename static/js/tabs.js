@@ -36,10 +36,10 @@ function kept(event) {
 }
 
 function heard(event) {
-  const { assignment, person, collect } = pair()?.dataset ?? {};
+  const { assignment, person, collect, noun = "pair" } = pair()?.dataset ?? {};
   if (!assignment || event.data.assignment !== assignment || event.data.person !== person) return;
   if (touched !== assignment) { location.reload(); return; }
-  tell("You answered this pair in another tab. ", link("See that answer", `${collect}/pairs/${assignment}`), " or ", link("go to the next pair", collect));
+  tell(`You answered this ${noun} in another tab. `, link("See that answer", `${collect}/pairs/${assignment}`), " or ", link(`go to the next ${noun}`, collect));
 }
 
 // Drafts that nobody came back to.

@@ -43,7 +43,7 @@ def is_any_on(project: Project) -> bool:
     return project.is_rewrite_on or project.is_span_on
 
 
-def asked(session: Session, project: Project, assignment: Lease) -> Asked | None:
+def asked(session: Session, project: Project, assignment: Lease | Comparison) -> Asked | None:
     """None for a project that asks for nothing but the rating, which costs nothing."""
     if not is_any_on(project):
         return None
@@ -79,7 +79,7 @@ def record_rewrite(
     where nothing was changed. Raises Invalid and Conflict.
     """
     words = checked_text(words, "rewrite")
-    chosen, rejected = _sides(session, comparison)
+    chosen, rejected = sides_of(session, comparison)
     if words == checked_text(chosen.text, "rewrite"):
         return None
     if words == checked_text(rejected.text, "rewrite"):
@@ -144,12 +144,7 @@ def record_spans(session: Session, comparison: Comparison, spans: Sequence[SpanI
     """Keep the marked parts, neighbours with one reason as one. Raises Invalid and Conflict."""
     if not spans:
         return []
-    pair = session.get_one(Pair, comparison.pair_id)
-    rows = [
-        row
-        for side, completion_id in (("A", pair.completion_a_id), ("B", pair.completion_b_id))
-        for row in _rows(session, comparison, completion_id, [s for s in spans if s.side == side])
-    ]
+    rows = marked(session, comparison, spans)
     before = session.scalars(select(Span).where(Span.comparison_id == comparison.id)).all()
     if before:
         refuse_another({_said(one) for one in before} == {_said(one) for one in rows})
@@ -157,6 +152,16 @@ def record_spans(session: Session, comparison: Comparison, spans: Sequence[SpanI
     session.add_all(rows)
     session.flush()
     return rows
+
+
+def marked(session: Session, comparison: Comparison, spans: Sequence[SpanIn]) -> list[Span]:
+    """The rows that say so, in no session yet. Raises Invalid."""
+    pair = session.get_one(Pair, comparison.pair_id)
+    return [
+        row
+        for side, completion_id in (("A", pair.completion_a_id), ("B", pair.completion_b_id))
+        for row in _rows(session, comparison, completion_id, [s for s in spans if s.side == side])
+    ]
 
 
 def _rows(
@@ -185,12 +190,17 @@ def _said(span: Span) -> tuple[uuid.UUID, int, int, str, str]:
     return span.completion_id, span.start, span.stop, span.reason.value, span.note
 
 
-def _sides(session: Session, comparison: Comparison) -> tuple[Completion, Completion]:
+def sides_of(session: Session, comparison: Comparison) -> tuple[Completion, Completion]:
     """The better completion and the other one."""
     pair = session.get_one(Pair, comparison.pair_id)
     ids: tuple[uuid.UUID, uuid.UUID] = (pair.completion_a_id, pair.completion_b_id)
     better, other = ids if comparison.rating <= 4 else ids[::-1]
     return session.get_one(Completion, better), session.get_one(Completion, other)
+
+
+def rewrite_key(comparison: Comparison) -> str:
+    """The idempotency key of what follows from a comparison's rewrite."""
+    return f"rewrite {comparison.id}"
 
 
 def _origin(project: Project, prompt: Prompt, comparison: Comparison) -> Origin:
@@ -203,7 +213,7 @@ def _origin(project: Project, prompt: Prompt, comparison: Comparison) -> Origin:
         probability=1.0,
         # The comparison's own seconds hold the time of the rewrite.
         seconds=0.0,
-        key=f"rewrite {comparison.id}",
+        key=rewrite_key(comparison),
         guideline_version_id=comparison.guideline_version_id,
         is_surplus=comparison.is_surplus,
     )

@@ -7,6 +7,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.collect.changing import keep_version
 from app.collect.intake import text_hash
 from app.collect.kinds.order import BARELY, MIDDLE, rating_of
 from app.collect.pairing import comes_first
@@ -22,6 +23,7 @@ from app.tables.collect import (
     Pair,
     Prompt,
 )
+from app.tables.kinds import RankingComparison
 from app.tables.projects import Project
 
 
@@ -172,6 +174,29 @@ def _write(
     session.add(comparison)
     session.flush()
     return comparison
+
+
+def say_anew(session: Session, ranking_id: uuid.UUID, verdicts: list[Verdict]) -> None:
+    """Let the comparisons that followed from a ranking follow from what it says now; flushes.
+
+    Each that says something else keeps its version before.
+    """
+    said = {frozenset((one.better.id, one.worse.id)): one for one in verdicts}
+    rows = session.execute(
+        select(Comparison, Pair)
+        .join(RankingComparison, RankingComparison.comparison_id == Comparison.id)
+        .join(Pair, Pair.id == Comparison.pair_id)
+        .where(RankingComparison.ranking_id == ranking_id)
+        .order_by(Comparison.id)
+        .with_for_update(of=Comparison)
+    ).all()
+    for comparison, pair in rows:
+        verdict = said[frozenset((pair.completion_a_id, pair.completion_b_id))]
+        rating = _rating(pair, verdict, verdict.better.id == pair.completion_a_id)
+        if (rating, verdict.is_tie) != (comparison.rating, comparison.is_about_equal):
+            keep_version(session, comparison)
+            comparison.rating, comparison.is_about_equal = rating, verdict.is_tie
+    session.flush()
 
 
 def _rating(pair: Pair, verdict: Verdict, is_a_better: bool) -> int:

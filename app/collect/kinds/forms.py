@@ -14,15 +14,11 @@ def _one_number(value: object) -> object:
     return None if value == "" else value
 
 
-class PromptForm(BaseModel):
-    """An answer about a prompt: `choice.<completion>` holds its rank or rating."""
+class SaidForm(BaseModel):
+    """What is said about a prompt: `choice.<completion>` holds its rank or rating."""
 
     model_config = ConfigDict(extra="allow")
 
-    assignment_id: uuid.UUID
-    seconds: Annotated[float | None, BeforeValidator(_one_number), Field(allow_inf_nan=False)] = (
-        None
-    )
     comment: str = ""
     text: str = ""
 
@@ -36,6 +32,18 @@ class PromptForm(BaseModel):
             }
         except ValueError as error:
             raise Invalid("An answer came in a way that this page does not know.") from error
+
+
+class PromptForm(SaidForm):
+    assignment_id: uuid.UUID
+    seconds: Annotated[float | None, BeforeValidator(_one_number), Field(allow_inf_nan=False)] = (
+        None
+    )
+
+
+class ChangedPromptForm(SaidForm):
+    revision: int
+    back: str = ""
 
 
 class PromptSkipForm(BaseModel):

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.collect.kinds.leases import in_order
 from app.collect.left_out import left_out_people
-from app.tables.collect import Comparison, Completion, Prompt
+from app.tables.collect import AssignmentState, Comparison, Completion, Prompt
 from app.tables.kinds import (
     CompletionRating,
     Demonstration,
     PromptAssignment,
+    PromptKind,
     RankedCompletion,
     Span,
 )
@@ -36,6 +37,23 @@ def prompt_sheet(session: Session, assignment: PromptAssignment) -> PromptSheet:
         tuple(message["role"] for message in prompt.messages),
         tuple(prompt.html),
         tuple((one.id, one.html) for one in in_order(assignment, found)),
+    )
+
+
+def last_answered(
+    session: Session, project_id: uuid.UUID, annotator_id: uuid.UUID, kind: PromptKind
+) -> uuid.UUID | None:
+    """The assignment of a kind that this person answered last."""
+    return session.scalar(
+        select(PromptAssignment.id)
+        .where(
+            PromptAssignment.annotator_id == annotator_id,
+            PromptAssignment.project_id == project_id,
+            PromptAssignment.kind == kind,
+            PromptAssignment.state == AssignmentState.DONE,
+        )
+        .order_by(PromptAssignment.ended_at.desc())
+        .limit(1)
     )
 
 

@@ -35,7 +35,7 @@ def record_ranking(
     Sent again the same is harmless. Raises Invalid unless each completion shown has a rank, and
     Conflict for another ranking than before or for what was skipped.
     """
-    _check_all(assignment, ranks, range(1, len(assignment.shown) + 1), "rank")
+    check_all(assignment, ranks, range(1, len(assignment.shown) + 1), "rank")
     places = dense(ranks)
     if not finish(session, assignment, said):
         before = select(RankedCompletion).where(RankedCompletion.ranking_id == assignment.id)
@@ -83,7 +83,7 @@ def record_ratings(
     said: Finished,
 ) -> None:
     """Keep a rating from 1 to 7 of each completion shown. Raises Invalid and Conflict."""
-    _check_all(assignment, ratings, range(1, 8), "rating")
+    check_all(assignment, ratings, range(1, 8), "rating")
     if not finish(session, assignment, said):
         before = select(CompletionRating).where(CompletionRating.assignment_id == assignment.id)
         known = {one.completion_id: one.rating for one in session.scalars(before)}
@@ -125,9 +125,10 @@ def checked_text(words: str, field: str) -> str:
         raise Invalid(f"The text {error}.", field=field) from error
 
 
-def _check_all(
+def check_all(
     assignment: PromptAssignment, given: Mapping[uuid.UUID, int], allowed: range, what: str
 ) -> None:
+    """Each completion shown has a number, and nothing else has. Raises Invalid."""
     if set(given) - set(assignment.shown):
         raise Invalid("One of these answers was not on your page. Reload it.", field=what)
     missing = [

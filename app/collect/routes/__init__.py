@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.service import come_back, rest
 from app.collect import service
+from app.collect.changing import Source, follows_from
 from app.collect.forms import (
     ChangedAnswerForm,
     DraftForm,
@@ -17,6 +18,7 @@ from app.collect.forms import (
     SkipForm,
     flag_name,
 )
+from app.collect.kinds import additions, amending
 from app.collect.pairing import shown
 from app.collect.routes.pages import (
     TEMPLATE,
@@ -41,7 +43,7 @@ from app.projects.queries import current_guidelines
 from app.projects.reading import reading_of
 from app.projects.skipping import reasons_of
 from app.tables.collect import Comparison
-from app.web.access import AnnotatorAccess
+from app.web.access import Access, AnnotatorAccess
 from app.web.dependencies import SessionDep
 from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
@@ -185,9 +187,13 @@ def edit(
     comparison = service.own_comparison(
         session, comparison_id, access.person.id, project_id=access.project.id
     )
+    if source := follows_from(session, comparison.id):
+        return redirect(_address(access, source, back))
     context = {
         **counts(session, access),
         **asked_in(asking_of(session, access.project.id), _said(session, comparison)),
+        "additions": additions.asked(session, access.project, comparison),
+        "added": amending.fields_of(session, comparison),
         "sheet": sheet_of(session, comparison.pair_id, is_flipped=comparison.is_flipped),
         "assignment": None,
         "comparison": comparison,
@@ -213,10 +219,11 @@ def change(
     comparison = service.own_comparison(
         session, comparison_id, access.person.id, project_id=access.project.id
     )
-    service.change_comparison(
+    amending.change_answer(
         session,
-        comparison.id,
-        access.person.id,
+        access.project,
+        comparison,
+        form.model_extra,
         rating=form.canonical_rating(comparison.is_flipped),
         flags=form.flags(comparison.is_flipped),
         comment=form.comment,
@@ -228,6 +235,13 @@ def change(
     )
     url = f"{url_of(access)}/history" if form.back == "history" else url_of(access)
     return redirect(url, "Your answer was changed; the one before is kept beside it.")
+
+
+def _address(access: Access, source: Source, back: str) -> str:
+    """The page on which an answer is changed from which others follow."""
+    ranking, other = source.ranking_id, source.comparison_id
+    place = f"kinds/rank/answers/{ranking}" if ranking else f"answers/{other}"
+    return f"{url_of(access)}/{place}" + ("?back=history" if back == "history" else "")
 
 
 def _said(session: Session, comparison: Comparison) -> dict[str, str]:
