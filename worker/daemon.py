@@ -22,6 +22,7 @@ from app.loop.service import advance
 from app.tables.jobs import JobKind
 from worker.device import describe_device
 from worker.duty import Pace, Training, put_off
+from worker.live import LiveLane
 from worker.replies import Replies
 from worker.stages import STAGES, Stage
 
@@ -59,12 +60,14 @@ class Worker:
         """Work until told to stop. Without a database, wait for it."""
         if not self._device:
             threading.Thread(target=self._find_device, name="device", daemon=True).start()
-        replies = Replies(self.name, self.pace)
-        replies.start()
+        lanes = (Replies(self.name, self.pace), LiveLane(self.name, self.pace))
+        for lane in lanes:
+            lane.start()
         try:
             self._turn_until_stopped()
         finally:
-            replies.stop()
+            for lane in lanes:
+                lane.stop()
 
     def _turn_until_stopped(self) -> None:
         pause = self.pace.idle

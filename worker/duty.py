@@ -48,6 +48,10 @@ class Pace:
     listen: float = 0.4
     reply: float = 120.0
     keep_policy: float = 900.0
+    # The live reward model: how often answers are looked for, and how long it stays in memory
+    # after the last.
+    listen_for_answers: float = 0.25
+    keep_live: float = 3600.0
 
 
 class Employer(Protocol):

@@ -19,6 +19,7 @@ COMMANDS = {
     "policy": ("worker.policy.command", "policy"),
     "sample": ("worker.policy.command", "sample"),
     "select": ("worker.select.command", "select"),
+    "live": ("worker.select.command", "live"),
     "talk": ("worker.policy.command", "talk"),
     "demo": ("worker.demo.command", "demo"),
 }

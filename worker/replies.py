@@ -12,7 +12,7 @@ import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,10 +46,16 @@ NO_POLICY = "No policy has been trained yet. The loop's first turn brings one."
 BLANK = "The model answered with nothing that can be shown. Write it in other words."
 
 
-class Speaker:
-    """The child that holds a policy, started when it is first needed."""
+class Lane(Protocol):
+    """Who asks a child, and is woken when it has answered."""
 
-    def __init__(self, argv: tuple[str, ...], lane: "Replies") -> None:
+    def wake(self) -> None: ...
+
+
+class Speaker:
+    """The child that holds a network, started when it is first needed."""
+
+    def __init__(self, argv: tuple[str, ...], lane: Lane) -> None:
         self.argv, self.lane = argv, lane
         self._child: Child | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -67,9 +73,13 @@ class Speaker:
         return self._child
 
     def rest(self, seconds: float) -> None:
-        """Let go of the policy's memory when nobody has asked for so long."""
-        if self._child is not None and time.monotonic() - self.used_at > seconds:
+        """Let go of the network's memory when nobody has asked for so long."""
+        if self.has_rested(seconds):
             self.stop()
+
+    def has_rested(self, seconds: float) -> bool:
+        """Whether there is a child, and nobody has asked it for so long."""
+        return self._child is not None and time.monotonic() - self.used_at > seconds
 
     def stop(self) -> None:
         """End the child now, and say why where it had ended by itself."""

@@ -29,7 +29,7 @@ from worker import sampling
 from worker.checkpoints import artefact_hash, verify
 from worker.errors import TrainerError
 from worker.inputs import demonstration_lines, options, prompt_lines, write_once
-from worker.select import pairs
+from worker.select import answers, pairs
 
 MODEL, DAMAGED = "model", "damaged"
 TRAINER = (sys.executable, "-m", "worker.main")
@@ -215,14 +215,14 @@ def _publish_sample(session: Session, job: Claim, folder: Path, outcome: Outcome
 
 def _prepare_select(session: Session, job: Claim, folder: Path) -> list[str]:
     run = session.get_one(RewardRun, job.run_id)
-    answered = runs.run_folder(run.id) / "preferences.jsonl"
-    arguments = pairs.prepare(session, job.project_id, str(job.id), folder, answered)
+    arguments = pairs.prepare(session, job.project_id, str(job.id), folder, runs.run_folder(run.id))
     return [*TRAINER, "select", "--reward-model", runs.artefact_path(run), *arguments]
 
 
 def _publish_select(session: Session, job: Claim, folder: Path, outcome: Outcome) -> None:  # noqa: ARG001
     jobs.finish(session, job)
     pairs.publish(session, job.project_id, folder)
+    answers.publish_scores(session, _run_id(job), pairs.read_scores(folder))
 
 
 STAGES: dict[JobKind, Stage] = {

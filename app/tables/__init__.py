@@ -16,6 +16,7 @@ from app.tables import (
     projects,
     qualifications,
     runs,
+    scores,
     talk,
     work,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "projects",
     "qualifications",
     "runs",
+    "scores",
     "talk",
     "work",
 ]

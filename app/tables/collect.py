@@ -110,6 +110,7 @@ class Pair(Base):
         CheckConstraint("not (is_gold and is_audit)", name="gold_or_audit"),
         CheckConstraint("expiry <> 'superseded' or not is_open", name="superseded_is_closed"),
         CheckConstraint("reward_chance between 0 and 1", name="reward_chance_range"),
+        CheckConstraint("reward_standard_error >= 0", name="reward_error_not_negative"),
         Index(
             "ix_pair_fresh",
             "project_id",
@@ -165,6 +166,8 @@ class Pair(Base):
     priority: Mapped[float] = mapped_column(default=0.0, server_default="0")
     # The chance that B is better, by the reward model that ranked the pair last; for staff only.
     reward_chance: Mapped[float | None]
+    # The standard error of that chance's log-odds, by the posterior of the model's last layer.
+    reward_standard_error: Mapped[float | None]
     is_gold: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     # A policy's completion against the reference policy's: drawn by its own share, shown unmarked.
     is_audit: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
@@ -247,6 +250,13 @@ class Comparison(Base):
         CheckConstraint("seconds >= 0", name="seconds_not_negative"),
         Index("ix_comparison_project_id_created_at", "project_id", "created_at"),
         Index("ix_comparison_annotator", "annotator_id", "project_id", "created_at"),
+        # Few answers are changed, so this one costs a new answer nothing.
+        Index(
+            "ix_comparison_changed",
+            "project_id",
+            "updated_at",
+            postgresql_where=text("revision > 1"),
+        ),
         Index("ix_comparison_expert", "project_id", postgresql_where=text("role <> 'annotator'")),
     )
 

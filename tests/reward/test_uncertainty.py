@@ -13,6 +13,7 @@ from tests.reward.worlds import basket, fruit_preferences, write_lines
 from worker.checkpoints import verify
 from worker.main import build_app
 from worker.progress import SilentProgress
+from worker.reward.feature_store import FeatureStore
 from worker.reward.reader import Reader
 from worker.reward.uncertainty import FILE, MOST_DIMENSIONS, _basis, load
 from worker.runtime import start_runtime
@@ -116,3 +117,31 @@ def test_a_line_that_is_no_completion_is_named(folder: Path, tmp_path: Path) -> 
     )
     assert "Line 2" in str(answer.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_open_pairs_are_ranked_by_the_posterior_and_what_was_read_is_kept(
+    folder: Path, tmp_path: Path
+) -> None:
+    words = ["apple pear", "slate flint", "plum plum plum", "basalt"]
+    pairs = write_lines(
+        tmp_path / "pairs.jsonl",
+        [
+            {"id": f"p{i}", "prompt": [{"role": "user", "content": f"fill basket {i}"}],
+             "a": words[i % 4], "b": words[(i + 1) % 4], "a_id": f"a{i}", "b_id": f"b{i}"}
+            for i in range(8)
+        ],
+    )  # fmt: skip
+    arguments = ["--pairs", pairs, "--reward-model", folder, "--out", tmp_path / "ranks.jsonl"]
+    arguments += ["--features", tmp_path / "features", "--scores", tmp_path / "scores.jsonl"]
+    arguments += ["--progress", "none", "--device", "cpu", "--threads", "1"]
+    answer = CliRunner().invoke(build_app("select"), ["select", *map(str, arguments)])
+    assert answer.exit_code == 0, answer.output
+    ranks = [json.loads(line) for line in (tmp_path / "ranks.jsonl").read_text().splitlines()]
+    assert all(row["standard_error"] > 0 for row in ranks)
+    assert sorted(row["priority"] for row in ranks) == pytest.approx([i / 8 for i in range(1, 9)])
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert {row["id"] for row in scores} == {f"{s}{i}" for s in "ab" for i in range(8)}
+    layer, store = load(folder), FeatureStore(tmp_path / "features")
+    assert layer is not None
+    x = store.rows(["b0"]) - store.rows(["a0"])
+    assert ranks[0]["standard_error"] == pytest.approx(float(layer.posterior.errors(x)), rel=1e-3)

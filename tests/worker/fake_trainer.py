@@ -55,7 +55,9 @@ for step in range(first + 1, STEPS + 1):
     time.sleep(0.0 if mode in ("quick", "garbage") else 0.15)
     say("metrics", step=step, values={"loss": 1 / step, "odd": None})
     say("progress", done=step, total=STEPS, message="Counting")
-    count.write_text(str(step))
+    # Replaced, not written over: SIGTERM may come between emptying a file and filling it.
+    count.with_suffix(".part").write_text(str(step))
+    count.with_suffix(".part").replace(count)
 with out.with_name("starts").open("a") as stream:
     stream.write(f"{first} {os.getpid()}\n")
 report = {"code_commit": "abc", "seconds": 1.0}

@@ -21,6 +21,12 @@ def select(
     answered: Annotated[
         Path | None, typer.Option(help="The comparisons that the reward model learnt from.")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Folder to keep what the head reads, where lines name ends.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="JSON lines: id, score, standard_error of each named end.")
+    ] = None,
     max_length: Annotated[
         int | None, typer.Option(min=8, help="Tokens; by default what the model was trained with.")
     ] = None,
@@ -29,7 +35,10 @@ def select(
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
-    """Rank pairs by what an answer would teach the reward model's last layer."""
+    """Rank pairs by what an answer would teach the reward model's last layer.
+
+    A line may name its ends as a_id and b_id; --features and --scores keep what was read of them.
+    """
     from worker.reward.data import read_preferences
     from worker.runtime import end_runtime, refuse_several_processes, start_runtime
     from worker.select.rank import Ranker
@@ -45,6 +54,10 @@ def select(
     if rows:
         ranker = Ranker(reward_model, runtime, max_length, voice)
         ranked, report["precision"] = ranker.rank(rows, known)
+        if features is not None:
+            ranker.keep(rows, features)
+    if scores is not None:
+        _write(scores, ranker.scored(rows) if rows else [])
     _write(out, ranked)
     voice.result(report)
     end_runtime(runtime)
@@ -68,3 +81,18 @@ def _write(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     with partial.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(finite(row)) + "\n" for row in rows)
     partial.replace(out)
+
+
+def live(
+    *,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Keep a reward model's last layer in memory and learn from answers, a JSON object a line."""
+    import sys
+
+    from worker.runtime import start_runtime
+    from worker.select.desk import Desks, serve
+
+    desks = Desks(start_runtime(0, device=device, threads=threads))
+    serve(desks, sys.stdin, sys.stdout, sys.stderr)

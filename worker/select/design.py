@@ -67,26 +67,42 @@ def choose_precision(differences: Tensor) -> float:
     return min(PRECISIONS, key=loss)
 
 
-def rank(differences: Tensor, p: Tensor, covariance: Tensor) -> list[int]:
+def rank(differences: Tensor, p: Tensor, covariance: Tensor, n: int | None = None) -> list[int]:
     """Indices of N pairs, the most worth asking first; [N, d], [N], [d, d].
 
-    Choosing i with weight w = p(1−p) takes w(xⱼᵀΣxᵢ)² / (1 + w·xᵢᵀΣxᵢ) off xⱼᵀΣxⱼ for every j
-    (Sherman and Morrison), so Σ is updated and no pair is measured anew.
+    Of the first `n` (all by default) each is chosen in sight of those before; the rest follow by
+    what they are worth after these.
     """
-    weight = (p * (1 - p)).double()  # [N]
+    covariance = covariance.to(differences)
     spread = ((differences @ covariance) * differences).sum(dim=1)  # [N], xᵀΣx
+    chosen, worth = choose(differences, p, spread, covariance, len(p) if n is None else n)
+    taken = set(chosen)
+    rest = worth.argsort(descending=True, stable=True).tolist()
+    return chosen + [index for index in rest if index not in taken]
+
+
+def choose(
+    differences: Tensor, p: Tensor, spread: Tensor, covariance: Tensor, n: int
+) -> tuple[list[int], Tensor]:
+    """The n of N pairs to ask first, in order, and what each pair is worth after them, [N].
+
+    Choosing i with weight w = p(1−p) takes w(xⱼᵀΣxᵢ)² / (1 + w·xᵢᵀΣxᵢ) off xⱼᵀΣxⱼ for every j
+    (Sherman and Morrison), so Σ is updated and no pair is measured anew. `spread` [N] is xᵀΣx.
+    """
+    weight = (p * (1 - p)).to(differences)  # [N]
+    spread = spread.to(differences)
     is_left = torch.ones(len(p), dtype=torch.bool)
+    covariance = covariance.to(differences).clone()
     order: list[int] = []
-    for _ in range(len(p)):
-        worth = torch.where(is_left, weight * spread, -torch.inf)
-        i = int(worth.argmax())
+    for _ in range(min(n, len(p))):
+        i = int(torch.where(is_left, weight * spread, -torch.inf).argmax())
         order.append(i)
         is_left[i] = False
         along = covariance @ differences[i]  # [d]
-        shrink = weight[i] / (1 + weight[i] * spread[i])
+        shrink = float(weight[i] / (1 + weight[i] * spread[i]))
         spread = (spread - shrink * (differences @ along).square()).clamp(min=0.0)
-        covariance = covariance - shrink * torch.outer(along, along)
-    return order
+        covariance.addr_(along, along, alpha=-shrink)
+    return order, weight * spread
 
 
 def rank_open(
