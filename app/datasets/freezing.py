@@ -64,13 +64,15 @@ def make_rows(
             "draw": answer.draw.value,
             "draw_probability": answer.draw_probability,
             "flags": answer.flags,
+            "ranking_id": answer.ranking_id,
         }
         for position, answer in enumerate(ordered)
     ]
 
 
 def _richest_first(answers: Sequence[Answer], splits: Mapping[str, Split]) -> list[Answer]:
-    """Oldest first, but for a line a split with an answered flag and one with a confidence.
+    """Oldest first, but for a line a split with an answered flag, one with a confidence and one
+    that follows from a ranking.
 
     `datasets` infers types from the first ten megabytes: a file that begins with thousands of
     empty flag lists would be read as lists of null, and break where the first flag comes. So would
@@ -82,6 +84,8 @@ def _richest_first(answers: Sequence[Answer], splits: Mapping[str, Split]) -> li
             leading.setdefault((splits[answer.group], "flag"), answer)
         if answer.confidence is not None:
             leading.setdefault((splits[answer.group], "confidence"), answer)
+        if answer.ranking_id is not None:
+            leading.setdefault((splits[answer.group], "ranking"), answer)
     chosen = {answer.comparison_id: answer for answer in leading.values()}
     return [
         *chosen.values(),
@@ -114,6 +118,7 @@ def as_line(row: Row[Any]) -> str:
         "draw_probability": float(row.draw_probability),
         "split": row.split.value,
         "group": row.group,
+        **({} if row.ranking_id is None else {"ranking": str(row.ranking_id)}),
     }
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
 

@@ -24,6 +24,7 @@ from app.errors import NotFound
 from app.tables.collect import Assignment, Comparison, Completion, FlagAnswer, Pair, Prompt
 from app.tables.datasets import PreferenceRow, PreferenceSet, Split
 from app.tables.groups import GroupMember, PersonGroup
+from app.tables.kinds import RankingComparison
 from app.tables.projects import Flag, Project
 
 CompletionA = aliased(Completion, name="completion_a")
@@ -121,10 +122,12 @@ def counted_comparisons(project_id: uuid.UUID) -> Select[Any]:
             Assignment.draw_probability,
             group_name().label("group"),
             flags_of_comparison().label("flags"),
+            RankingComparison.ranking_id,
         )
         .join(Pair, Pair.id == Comparison.pair_id)
         .join(Prompt, Prompt.id == Pair.prompt_id)
         .join(Assignment, Assignment.id == Comparison.assignment_id)
+        .outerjoin(RankingComparison, RankingComparison.comparison_id == Comparison.id)
         .where(Comparison.project_id == project_id, is_counted(project_id))
         .order_by(Comparison.created_at, Comparison.id)
     )

@@ -90,3 +90,5 @@ class PreferenceRow(Base):
     draw: Mapped[str]
     draw_probability: Mapped[float]
     flags: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    # The ranking that the comparison follows from; null for one that was asked by itself.
+    ranking_id: Mapped[uuid.UUID | None]

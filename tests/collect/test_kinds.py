@@ -111,6 +111,7 @@ def test_pairs_of_rankings_are_trained_on_and_not_asked_again(session: Session) 
     lines = [json.loads(line) for line in export_lines(session, freeze(session, project))]
     assert len(lines) == 3
     assert {line["strength"] for line in lines} == {2}
+    assert {line["ranking"] for line in lines} == {str(assignment.id)}
 
 
 def test_two_rankings_of_one_prompt_answer_the_same_pairs(session: Session) -> None:

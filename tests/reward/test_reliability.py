@@ -115,3 +115,20 @@ def test_main_axes_keep_what_few_rows_say() -> None:
     scaled = few / few.square().mean(dim=0, keepdim=True).sqrt()
     reduced = reduce_dimensions(few)
     torch.testing.assert_close(reduced @ reduced.T, scaled @ scaled.T)
+
+
+def test_where_a_pair_has_several_answers_all_of_them_make_its_target() -> None:
+    drawn = world(7, 30, (), overlap=3)
+    x, data = encode(drawn)
+    posteriors = judge(x, range(len(data)), data).posteriors
+    assert posteriors is not None
+    torch.testing.assert_close(posteriors.sum(dim=1), torch.ones(len(data)))
+    # Rows of one pair say the same, each from the side that it chose.
+    one, other = 0, 1
+    is_same = bool(data.chosen[one] == data.chosen[other])
+    mirrored = posteriors[other] if is_same else posteriors[other].flip(0)
+    torch.testing.assert_close(posteriors[one], mirrored)
+    x, data = encode(world(7, 30, (), overlap=1))
+    alone = judge(x, range(len(data)), data).posteriors
+    assert alone is not None
+    assert not alone.any()

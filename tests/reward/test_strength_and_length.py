@@ -1,5 +1,6 @@
 import json
 import random
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from tests.reward.worlds import fruit_preferences, write_lines
 from worker.errors import TrainerError
 from worker.models import load_reward_model, load_tokenizer
 from worker.progress import SilentProgress
+from worker.reward.batches import cut_batches
 from worker.reward.command import _configure
 from worker.reward.data import encode, read_preferences
 from worker.reward.frozen import FrozenFeatures
 from worker.reward.length import length_report, offset_lengths, parse_length
 from worker.reward.stage import RewardFiles, train_reward_model
+from worker.reward.strength import Loss, losses_of
 from worker.reward.variance import FILE, VarianceHead
 from worker.runtime import start_runtime
 from worker.tiny import make_tiny
@@ -59,6 +62,41 @@ def test_ties_take_their_threshold_from_how_many_there_are(tmp_path: Path) -> No
     report = train(tmp_path, lines, loss="ties")
     assert report["configuration"]["loss"] == "ties"
     assert 0.2 < report["configuration"]["tie_threshold"] < 0.7
+
+
+def test_a_ranking_stays_in_one_batch_and_counts_as_one_judgement(tmp_path: Path) -> None:
+    lines = fruit_preferences(40)
+    texts = [f"basket {number}" for number in range(4)]
+    for number, (better, worse) in enumerate(combinations(texts, 2)):
+        line = {"prompt": "rank", "chosen": better, "rejected": worse, "ranking": "one"}
+        lines.insert(7 * number, line)
+    rows = read_preferences(write_lines(tmp_path / "lines", lines))
+    name = str(make_tiny((text for row in rows for text in row.texts), tmp_path / "tiny"))
+    data = encode(rows, load_tokenizer(name), 64)
+    ranked = {row for row, name in enumerate(data.rankings) if name}
+    assert len(ranked) == 6
+    assert data.weights[sorted(ranked)].tolist() == pytest.approx([1 / 6] * 6)
+    assert float(data.weights.sum()) == pytest.approx(41)
+    for epoch in range(5):
+        batches = cut_batches(data, 8, 0, epoch, is_packed=True)
+        assert sorted(row for batch in batches for row in batch) == list(range(46))
+        assert sum(bool(ranked & set(batch)) for batch in batches) == 1
+
+
+def test_soft_targets_follow_what_several_people_said_of_a_pair() -> None:
+    posteriors = torch.zeros(2, 8)
+    posteriors[0, [0, 7]] = 0.5  # as many firmly for the one as for the other
+    zero, strengths = torch.zeros(2), torch.full((2,), 4.0)
+    scores = torch.full((2,), 3.0)
+    losses = losses_of(
+        Loss.SOFT, scores, zero,
+        strengths=strengths, is_tie=torch.zeros(2, dtype=torch.bool), soft=0.85,
+        posteriors=posteriors,
+    )  # fmt: skip
+    sure = torch.sigmoid(torch.tensor(3.5 / 0.85))
+    right, wrong = torch.nn.functional.logsigmoid(torch.tensor([3.0, -3.0]))
+    assert losses[0].item() == pytest.approx(float(-(right + wrong) / 2), abs=1e-6)
+    assert losses[1].item() == pytest.approx(float(-(sure * right + (1 - sure) * wrong)), abs=1e-6)
 
 
 def longer_is_chosen(n: int, share: float) -> list[dict[str, object]]:

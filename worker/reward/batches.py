@@ -38,8 +38,8 @@ def cut_batches(
 
 
 def shares_completions(data: Encoded) -> bool:
-    """Whether completions stand in so many rows that rows are worth bringing together."""
-    return 2 * len(data) >= _SHARED_ENOUGH * len(data.sequences)
+    """Whether rows are worth bringing together: completions stand in many, or in a ranking."""
+    return any(data.rankings) or 2 * len(data) >= _SHARED_ENOUGH * len(data.sequences)
 
 
 def usual_epochs(data: Encoded, batch_size: int) -> float:

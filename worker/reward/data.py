@@ -2,13 +2,14 @@
 
 A line is one comparison: `prompt` (messages or text), `chosen` and `rejected` (messages or text),
 and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `group`,
-`pair` and `is_about_equal` (or `is_tie`): the annotator leaned to a side but found both as good.
+`pair`, `ranking` (the one it follows from) and `is_about_equal` (or `is_tie`): the annotator leaned
+to a side but found both as good.
 """
 
 import json
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class Preference:
     annotator: str = ""
     flags: tuple[str, ...] = ()
     pair: str = ""
+    ranking: str = ""
 
     @property
     def texts(self) -> Iterator[str]:
@@ -80,6 +82,7 @@ def _parse(line: str, number: int) -> Preference:
         is_tie=bool(row.get("is_about_equal", row.get("is_tie", False))),
         group=str(row.get("group") or json.dumps(prompt, sort_keys=True)),
         annotator=str(row.get("annotator") or ""),
+        ranking=str(row.get("ranking") or ""),
         flags=tuple(sorted(_raised(row.get("flags") or ()))),
         pair=str(row.get("pair") or ""),
     )
@@ -174,7 +177,9 @@ class Encoded:
     sequences: U lists of token ids. chosen, rejected: [N] indices into them. strengths, weights,
     is_tie: [N]. groups: N names. n_truncated: how many of the U were cut to the maximum length.
     annotators: N names, "" where unknown; empty where nobody is. offsets: [N], what is added to
-    the log-odds of the chosen one beside scores, if anything is.
+    the log-odds of the chosen one beside scores, if anything is. rankings: N names, "" for a
+    comparison by itself; may be empty. posteriors: [N, 8], what the next reader would say of the
+    pair, from the chosen one far better to the rejected one; rows of 0 where nothing is known.
     """
 
     sequences: list[list[int]]
@@ -187,13 +192,19 @@ class Encoded:
     n_truncated: int
     annotators: list[str] = field(default_factory=list)
     offsets: Tensor | None = None
+    rankings: list[str] = field(default_factory=list)
+    posteriors: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.groups)
 
 
 def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encoded:
-    """Encode both conversations of each comparison; equal conversations share one encoding."""
+    """Encode both conversations of each comparison; equal conversations share one encoding.
+
+    The comparisons of a ranking of k count as one together, 1/C(k, 2) each: they are one judgement,
+    told several times (Ouyang et al., arXiv 2203.02155, eq. 1).
+    """
     sequences: list[list[int]] = []
     known: dict[tuple[tuple[str, str], ...], int] = {}
     n_truncated = 0
@@ -208,6 +219,7 @@ def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encod
             sequences.append(ids)
         return known[key]
 
+    told = Counter(row.ranking for row in rows if row.ranking)
     chosen = [index_of(row.prompt + row.chosen) for row in rows]
     rejected = [index_of(row.prompt + row.rejected) for row in rows]
     return Encoded(
@@ -215,9 +227,12 @@ def encode(rows: Sequence[Preference], tokenizer: Any, max_length: int) -> Encod
         chosen=torch.tensor(chosen, dtype=torch.long),
         rejected=torch.tensor(rejected, dtype=torch.long),
         strengths=torch.tensor([row.strength for row in rows], dtype=torch.float32),
-        weights=torch.tensor([row.weight for row in rows], dtype=torch.float32),
+        weights=torch.tensor(
+            [row.weight / max(1, told[row.ranking]) for row in rows], dtype=torch.float32
+        ),
         is_tie=torch.tensor([row.is_tie for row in rows], dtype=torch.bool),
         groups=[row.group for row in rows],
         n_truncated=n_truncated,
         annotators=[row.annotator for row in rows],
+        rankings=[row.ranking for row in rows],
     )

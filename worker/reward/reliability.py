@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from app.agree.answers import Answers
+from app.agree.reliability import Reliability as Fitted
 from app.agree.reliability import reliability
+from app.agree.verdict import verdicts
 from worker.reward.data import Encoded
 from worker.reward.frozen import FrozenFeatures, reduce_dimensions
 
@@ -37,9 +39,13 @@ class Reliability(StrEnum):
 
 @dataclass(frozen=True)
 class Belief:
-    """A factor for the weight of each comparison, [N] with mean 1, and how it came about."""
+    """A factor for the weight of each comparison, [N] with mean 1, and how it came about.
+
+    `posteriors` [N, 8] as in `Encoded`, known where a pair has several answers.
+    """
 
     factors: Tensor
+    posteriors: Tensor | None = None
     report: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,7 +59,8 @@ def weigh(
     if how is Reliability.GIVEN:
         return data, everyone_alike(data, "weights are the file's own").report
     found = believe(data, features, seed=seed)
-    return replace(data, weights=data.weights * found.factors), found.report
+    weights = data.weights * found.factors
+    return replace(data, weights=weights, posteriors=found.posteriors), found.report
 
 
 def believe(data: Encoded, features: FrozenFeatures, *, seed: int) -> Belief:
@@ -71,7 +78,8 @@ def believe(data: Encoded, features: FrozenFeatures, *, seed: int) -> Belief:
 
 def everyone_alike(data: Encoded, why: str) -> Belief:
     """Nobody is believed more than others."""
-    return Belief(torch.ones(len(data)), {"is_estimated": False, "why": why, "annotators": []})
+    report = {"is_estimated": False, "why": why, "annotators": []}
+    return Belief(torch.ones(len(data)), report=report)
 
 
 def judge(differences: Tensor, rows: Sequence[int], data: Encoded) -> Belief:
@@ -102,7 +110,19 @@ def judge(differences: Tensor, rows: Sequence[int], data: Encoded) -> Belief:
         for name, number in place.items()
     ]
     listed.sort(key=lambda one: one["weight"])
-    return Belief(factors, _report(rows, data, answers, listed))
+    posteriors = torch.zeros(len(data), 8)
+    posteriors[list(rows)] = _posteriors(answers, found, signs)
+    return Belief(factors, posteriors, _report(rows, data, answers, listed))
+
+
+def _posteriors(answers: Answers, model: Fitted, signs: Tensor) -> Tensor:
+    """What the next reader would say of each answer's pair, from chosen to rejected, [n, 8];
+    0 where the pair has this answer alone."""
+    of_pair = torch.from_numpy(verdicts(answers, model).posterior).float()  # [P, 8], from A to B
+    found = of_pair[torch.from_numpy(answers.pairs)]  # [n, 8]
+    found = torch.where(signs[:, None] > 0, found.flip(1), found)
+    is_several = torch.from_numpy(answers.n_by_pair[answers.pairs] > 1)
+    return found * is_several[:, None]
 
 
 def _report(
@@ -119,6 +139,7 @@ def _report(
         ),
         "n_answers_read": len(rows),
         "n_pairs_read": answers.n_pairs,
+        "n_pairs_with_several_answers": int((answers.n_by_pair > 1).sum()),
         "n_annotators": len(listed),
         "n_without_annotator": n_unknown,
         "annotators": listed[:_MOST_LISTED],

@@ -65,10 +65,12 @@ def losses_of(
     is_tie: Tensor,
     soft: float,
     threshold: float = USUAL_THRESHOLD,
+    posteriors: Tensor | None = None,
 ) -> Tensor:
     """The loss of each comparison before its weight, all [B]; a tie aims at ½, or at a tie.
 
-    For mean-variance, scores are [B, 2]: a mean, and what `variances_of` makes a variance of.
+    Soft targets are expectations over `posteriors` [B, 8] where these are known. For
+    mean-variance, scores are [B, 2]: a mean, and what `variances_of` makes a variance of.
     """
     if loss is Loss.MEAN_VARIANCE:
         return _normal_losses(chosen, rejected, is_tie)
@@ -76,12 +78,21 @@ def losses_of(
         return tie_losses(chosen, rejected, is_tie, threshold)
     targets = torch.ones_like(chosen)
     if loss is Loss.SOFT:
-        targets = strength_targets(strengths, soft)
+        targets = _expected(strength_targets(strengths, soft), posteriors, soft)
     losses = soft_target_losses(chosen, rejected, torch.where(is_tie, 0.5, targets))
     if loss is Loss.MARGIN:
         wide = margin_losses(chosen, rejected, strength_margins(strengths))
         losses = torch.where(is_tie, losses, wide)
     return losses
+
+
+def _expected(targets: Tensor, posteriors: Tensor | None, soft: float) -> Tensor:
+    """Targets [B], and where a row of `posteriors` [B, 8] is known its mean over the ratings."""
+    if posteriors is None:
+        return targets
+    distances = torch.arange(3.5, -4, -1, device=targets.device)  # [8], of the scale's middle
+    found = posteriors @ torch.sigmoid(distances / soft)  # [B, 8] → [B]
+    return torch.where(posteriors.sum(dim=1) > 0, found.to(targets), targets)
 
 
 def _normal_losses(chosen: Tensor, rejected: Tensor, is_tie: Tensor) -> Tensor:

@@ -161,6 +161,7 @@ def _losses(
         is_tie=data.is_tie[rows].to(scores.device),
         soft=configuration.soft_temperature,
         threshold=configuration.tie_threshold or USUAL_THRESHOLD,
+        posteriors=None if data.posteriors is None else data.posteriors[rows].to(scores.device),
     )
     if scores.dim() == 2:  # a mean beside a variance
         chosen, rejected = chosen[:, 0], rejected[:, 0]
