@@ -22,6 +22,10 @@ from app.agree.gold import GoldIn, fix_answer
 from app.agree.qualifying import answer_item, next_item, start
 from app.agree.testing import Rules, place_item, set_rules
 from app.agree.withdrawal import Withdrawal, withdraw
+from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
+from app.collect.kinds.changing import Said, change
+from app.collect.kinds.leases import Finished, next_prompt
+from app.collect.kinds.service import record_ranking
 from app.collect.messages.service import send
 from app.collect.service import Nothing, next_assignment, record_comparison
 from app.datasets.service import freeze, run_import
@@ -32,6 +36,7 @@ from app.tables.accounts import Person, Role
 from app.tables.collect import Comparison, Pair, Prompt
 from app.tables.consent import Question
 from app.tables.gold import Round
+from app.tables.kinds import PromptKind
 from app.tables.projects import FlagScope, Project
 from tests.browser.conftest import Live
 from tests.browser.walk import Walk, walking
@@ -89,6 +94,8 @@ NOT_PAGES = {
     "/projects/{slug}",
     "/projects/{slug}/collect/last",
     "/projects/{slug}/collect/pairs/{assignment_id}",
+    "/projects/{slug}/collect/kinds/{kind}/last",
+    "/projects/{slug}/collect/kinds/{kind}/pairs/{assignment_id}",
     "/projects/{slug}/reward/{run_id}/files/{name}",
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
@@ -198,6 +205,7 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         f"agree/adjudicate/{pair_id}",
         *begin_test(session, project, owner),
         *ask_for_consent(session, project, owner, amy),
+        *rank(session, project, owner),
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),
@@ -239,6 +247,21 @@ def begin_test(session: Session, project: Project, owner: Person) -> list[str]:
     session.commit()
     own = f"agree/qualify/{test.id}"
     return [f"agree/tests/{qualification.id}", own, f"{own}/answers/{asked.id}"]
+
+
+def rank(session: Session, project: Project, owner: Person) -> list[str]:
+    """A ranking that was changed; the page of the answer."""
+    texts = [HOSTILE, "Second.", "Third."]
+    message = Message(role="user", content="Which is best?")
+    answers = [CompletionIn(text=one) for one in texts]
+    add_prompts(session, project, [PromptIn(messages=[message], completions=answers, pairs=[])])
+    found = next_prompt(session, project, owner.id, PromptKind.RANK)
+    assert not isinstance(found, Nothing)
+    record_ranking(session, found, dict.fromkeys(found.shown, 1), Finished(5.0))
+    ranks = {one: place for place, one in enumerate(found.shown, 1)}
+    change(session, project, found, Said(ranks, comment="No tie."))
+    session.commit()
+    return [f"collect/kinds/rank/answers/{found.id}"]
 
 
 def line(k: int) -> str:
