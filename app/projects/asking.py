@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, inspect, select, text
 from sqlalchemy.orm import Session
 
-from app.projects.flags import page_keys
+from app.projects.flags import page_keys, reserved_in
 from app.tables.projects import Flag, FlagScope, GuidelineVersion, Project
 
 # As text, for a project named p. A row's xmin is the transaction that wrote it, its ctid where it
@@ -82,13 +82,14 @@ def _read(session: Session, project_id: uuid.UUID, version: str) -> Asking:
     who = {"project": project_id}
     every_flag = [_copy(Flag, row) for row in session.execute(_FLAGS, who).mappings()]
     asked = [flag for flag in every_flag if not flag.is_archived]
+    project = _copy(Project, session.execute(_PROJECT, who).mappings().one())
     return Asking(
         version=version,
-        project=_copy(Project, session.execute(_PROJECT, who).mappings().one()),
+        project=project,
         guidelines_id=session.scalar(_GUIDELINES, who),
         every_flag={flag.id: flag for flag in every_flag},
         flags={scope.value: [f for f in asked if f.scope is scope] for scope in FlagScope},
-        keys=page_keys(asked),
+        keys=page_keys(asked, reserved_in(project)),
     )
 
 

@@ -17,6 +17,8 @@ from app.tables.projects import Flag, FlagKind, FlagScope, Polarity, Project
 
 # Letters that the compare page itself listens to.
 RESERVED_KEYS = frozenset("scughebdyz")
+# What it listens to besides, where the project asks for more than a comparison.
+RESERVED_WITH = {"is_span_on": "m", "is_rewrite_on": "w", "is_talk_on": "wnxt"}
 
 # A flag may wait for the answer to one of these: what is known before it is asked.
 KNOWN_BEFORE = {
@@ -51,7 +53,7 @@ def add_flag(
     """A new flag, asked after those there are. Raises Invalid, with the field's name."""
     _lock(session, project)
     flags = flags_of(session, project.id, is_archived=None)
-    values = _checked(values, list(flags), None)
+    values = _checked(values, list(flags), None, reserved_in(project))
     flag = Flag(
         project_id=project.id,
         key=first_free(
@@ -76,7 +78,8 @@ def change_flag(
     Conflict also where another flag waits for what this one asks now.
     """
     _lock(session, project)
-    values = _checked(values, list(flags_of(session, project.id, is_archived=None)), flag)
+    flags = list(flags_of(session, project.id, is_archived=None))
+    values = _checked(values, flags, flag, reserved_in(project))
     is_other_question = (flag.scope, flag.kind) != (values.scope, values.kind)
     if is_other_question and is_answered(session, flag.id):
         raise Conflict(
@@ -135,25 +138,40 @@ def move_flag(
     _record(session, "flag.moved", flag, by)
 
 
-def page_keys(flags: Sequence[Flag]) -> dict[uuid.UUID, str]:
+def reserved_in(project: Project) -> frozenset[str]:
+    """The letters that the pages of this project listen to themselves."""
+    also = (letters for setting, letters in RESERVED_WITH.items() if getattr(project, setting))
+    return RESERVED_KEYS.union(*also)
+
+
+def page_keys(flags: Sequence[Flag], reserved: frozenset[str]) -> dict[uuid.UUID, str]:
     """The key of each flag on the compare page, by id: its letter, or a full stop and a letter.
 
-    The second is for flags whose letter others have, in the order in which the page asks them: the
-    prompt's, the completions', the comparison's. Past 26 of these a flag has no key of its own.
+    The second is for flags without a letter and for those whose letter is `reserved` or another
+    flag's, as settings that changed since may have it; so no key does two things. They go in the
+    order in which the page asks: the prompt's, the completions', the comparison's. Past 26 of these
+    a flag has no key of its own.
     """
     asked = [flag for scope in FlagScope for flag in flags if flag.scope is scope]
-    without = [flag.id for flag in asked if not flag.shortcut]
+    first: dict[str, uuid.UUID] = {}
+    for flag in asked:
+        if flag.shortcut and flag.shortcut not in reserved:
+            first.setdefault(flag.shortcut, flag.id)
+    own = {flag_id: letter for letter, flag_id in first.items()}
+    without = [flag.id for flag in asked if flag.id not in own]
     spare = dict(zip(without, (f".{letter}" for letter in ascii_lowercase), strict=False))
-    return {flag.id: flag.shortcut or spare.get(flag.id, "") for flag in asked}
+    return {flag.id: own.get(flag.id) or spare.get(flag.id, "") for flag in asked}
 
 
 def free_letters(session: Session, project: Project) -> list[str]:
     """Letters that neither the compare page nor another flag has taken."""
-    taken = {flag.shortcut for flag in flags_of(session, project.id)} | RESERVED_KEYS
+    taken = {flag.shortcut for flag in flags_of(session, project.id)} | reserved_in(project)
     return [letter for letter in ascii_lowercase if letter not in taken]
 
 
-def _checked(values: FlagValues, flags: list[Flag], itself: Flag | None) -> FlagValues:
+def _checked(
+    values: FlagValues, flags: list[Flag], itself: Flag | None, reserved: frozenset[str]
+) -> FlagValues:
     """The same values, tidied. Raises Invalid."""
     label, help_text = " ".join(values.label.split()), " ".join(values.help_text.split())
     if not 1 <= len(label) <= 80 or "\x00" in label:
@@ -165,7 +183,7 @@ def _checked(values: FlagValues, flags: list[Flag], itself: Flag | None) -> Flag
     if label.casefold() in {flag.label.casefold() for flag in active}:
         raise Invalid("Another flag has this label already.", field="label")
     shortcut = values.shortcut.strip().lower()
-    _check_shortcut(shortcut, active)
+    _check_shortcut(shortcut, active, reserved)
     if values.condition is not None:
         _check_condition(values, active, itself)
     return FlagValues(
@@ -202,10 +220,10 @@ def _check_still_waits(flag: Flag, condition: Flag | None) -> None:
         )
 
 
-def _check_shortcut(shortcut: str, active: list[Flag]) -> None:
+def _check_shortcut(shortcut: str, active: list[Flag], reserved: frozenset[str]) -> None:
     if not re.fullmatch("[a-z]?", shortcut):
         raise Invalid("A shortcut is one letter from a to z, or nothing.", field="shortcut")
-    if shortcut in RESERVED_KEYS:
+    if shortcut in reserved:
         raise Invalid(
             f"The compare page uses {shortcut.upper()} itself. Choose another letter.",
             field="shortcut",

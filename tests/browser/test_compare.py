@@ -35,6 +35,7 @@ HOSTILE = """<button hx-post="/sign-out" hx-trigger="load">x</button>
 
 <script>document.title = "owned"</script> <img src=x onerror="document.title='owned'">
 """
+SMALL_TABLE = "| c |\n| - |\n| 3 |"
 CODE_AND_TABLE = """A function:
 
 ```python
@@ -303,13 +304,13 @@ def test_htmx_inside_a_completion_never_fires_and_scripts_never_run(
 def test_code_tables_and_long_words_read_well_on_any_screen(
     visit: Visit, session: Session, size: tuple[int, int], scheme: str
 ) -> None:
-    project, alice = pair_of(session, CODE_AND_TABLE, LONG_WORD + "\n\n" + LONG)
+    project, alice = pair_of(session, CODE_AND_TABLE, f"{LONG_WORD}\n\n{SMALL_TABLE}\n\n{LONG}")
     make_flag(session, project, "Rude", shortcut="r")
     make_flag(session, project, "Closed", shortcut="d", scope=FlagScope.PROMPT)
     make_flag(session, project, "Clear", shortcut="l", kind=FlagKind.RATING_7)
     page = visit(alice, COLLECT, size=size, scheme=scheme)
     expect(page.locator(".rendered pre .k").first).to_be_visible()
-    expect(page.locator(".rendered table")).to_be_visible()
+    expect(page.locator(".rendered table")).to_have_count(2)
     expect(page.locator(".invisible")).to_have_text("U+202E")
     # The answer bar is there without scrolling, however long the texts are.
     bar = page.locator(".answer-bar").bounding_box()
@@ -339,7 +340,18 @@ def test_a_conditional_flag_is_asked_only_after_its_condition_and_a_rating_takes
     before = current(page)
     invented = page.locator(".side-a").get_by_role("radiogroup", name="Invented")
     expect(invented).to_be_hidden()
+    # The page uses D itself, so a flag that had it answers to another key, and D does one thing.
     page.keyboard.press("d")
+    expect(page.locator("#pair")).to_have_attribute("data-difference", "")
+    expect(invented).to_be_hidden()
+    page.keyboard.press("?")
+    line = page.locator("#keys dl > div", has_text="Closed")
+    expect(line.locator("kbd")).to_have_text([".", "a"])
+    assert is_accessible(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("d")
+    page.keyboard.press(".")
+    page.keyboard.press("a")
     expect(invented).to_be_visible()
     page.keyboard.press("i")
     page.keyboard.press("l")

@@ -7,7 +7,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Invalid
-from app.projects.flags import FlagValues, archive_flag, move_flag, restore_flag
+from app.projects.flags import (
+    FlagValues,
+    archive_flag,
+    free_letters,
+    move_flag,
+    page_keys,
+    reserved_in,
+    restore_flag,
+)
 from app.projects.presets import PRESETS
 from app.projects.queries import flags_of
 from app.projects.service import RESERVED_KEYS, add_flag, add_preset, change_flag
@@ -159,6 +167,41 @@ def test_all_presets_fit_beside_each_other(session: Session) -> None:
     made_up = session.scalars(select(Flag).where(Flag.key == "hallucination")).one()
     closed = session.scalars(select(Flag).where(Flag.key == "prompt_closed_domain")).one()
     assert made_up.condition_flag_id == closed.id
+
+
+def test_no_key_of_the_page_is_a_flags_key_whatever_was_saved_before(session: Session) -> None:
+    project = make_project(session)
+    add(session, project, "Marked", shortcut="m")
+    old = add(session, project, "Old")
+    twin = add(session, project, "Twin")
+    # As an earlier version allowed it, or another way in.
+    old.shortcut, twin.shortcut = "d", "m"
+    flags = flags_of(session, project.id)
+
+    def keys() -> dict[str, str]:
+        found = page_keys(flags, reserved_in(project))
+        return {flag.label: found[flag.id] for flag in flags}
+
+    assert keys() == {"Marked": "m", "Old": ".a", "Twin": ".b"}
+    project.is_span_on = True
+    assert keys() == {"Marked": ".a", "Old": ".b", "Twin": ".c"}
+    assert "m" not in free_letters(session, project)
+    with pytest.raises(Invalid, match="uses M itself"):
+        add(session, project, "New", shortcut="m")
+    project.is_talk_on = True
+    assert not set("mwnxt") & set(free_letters(session, project))
+
+
+def test_the_flags_page_says_which_key_a_flag_has_and_why(
+    session: Session, browsing: Browsing
+) -> None:
+    project = make_project(session)
+    add(session, project, "Marked", shortcut="m")
+    owner = make_person(session, "olive", is_owner=True)
+    project.is_span_on = True
+    session.commit()
+    page = browsing.sign_in(owner).get("/projects/garden/flags").text
+    assert "uses M itself now" in page
 
 
 def test_a_preset_leaves_alone_a_flag_that_was_archived_on_purpose(session: Session) -> None:

@@ -60,6 +60,7 @@ def compare(
     if waits and is_htmx(request):
         is_busy = context["why"] == service.Why.BUSY
         return Response(status_code=204) if is_busy else pair_of(request, context)
+    context["asking"] = asking_of(session, access.project.id)
     context["skipped"] = last_skip(session, access.project.id, access.person.id)
     context["reasons"] = reasons_of(session, access.project.id)
     context["reading"] = reading_of(session, access.project.id, access.person.id)
@@ -189,9 +190,11 @@ def edit(
     )
     if source := follows_from(session, comparison.id):
         return redirect(_address(access, source, back))
+    asking = asking_of(session, access.project.id)
     context = {
         **counts(session, access),
-        **asked_in(asking_of(session, access.project.id), _said(session, comparison)),
+        **asked_in(asking, _said(session, comparison)),
+        "asking": asking,
         "additions": additions.asked(session, access.project, comparison),
         "added": amending.fields_of(session, comparison),
         "sheet": sheet_of(session, comparison.pair_id, is_flipped=comparison.is_flipped),

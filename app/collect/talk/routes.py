@@ -51,6 +51,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
         "desk": desk,
         "guidelines": current_guidelines(session, project.id),
         "most": service.LONGEST_MESSAGE,
+        "asking": asking_of(session, project.id),
         "why": None,
         "left": None,
     }
@@ -63,7 +64,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
         elif not queries.has_policy(session, project.id):
             context["why"] = "no_policy"
     if desk.stage is Stage.CHOOSE:
-        context |= asked_in(asking_of(session, project.id), {})
+        context |= asked_in(context["asking"], {})
     return context
 
 

@@ -14,6 +14,8 @@ from app.projects.flags import (
     find_flag,
     free_letters,
     move_flag,
+    page_keys,
+    reserved_in,
     restore_flag,
 )
 from app.projects.forms import FlagForm, MoveForm
@@ -43,15 +45,16 @@ def _find(session: Session, access: Access, flag_id: uuid.UUID) -> Flag:
 def flags_page(request: Request, session: SessionDep, access: StaffAccess) -> Response:
     flags = flags_of(session, access.project.id, is_archived=None)
     active = [flag for flag in flags if not flag.is_archived]
-    keys = {flag.key for flag in flags}
+    names = {flag.key for flag in flags}
     context = {
         "access": access,
         "groups": [(scope, [f for f in active if f.scope is scope]) for scope in FlagScope],
+        "keys": page_keys(active, reserved_in(access.project)),
         "n_active": len(active),
         "archived": [flag for flag in flags if flag.is_archived],
         "labels": {flag.id: flag.label for flag in flags},
         "presets": [
-            (preset, sum(flag.key not in keys for flag in preset.flags))
+            (preset, sum(flag.key not in names for flag in preset.flags))
             for preset in PRESETS.values()
         ],
     }
