@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -9,11 +10,16 @@ from sqlalchemy.orm import Session
 
 from app.collect.history.forms import HistoryForm
 from app.collect.history.queries import Place, Wanted, _next_length, answers_of
+from app.collect.kinds.additions import record_rewrite
+from app.collect.kinds.leases import Finished
+from app.collect.kinds.service import record_demonstration, record_ranking, record_ratings
 from app.collect.service import FlagIn
 from app.tables.accounts import Person, Role
 from app.tables.base import utc_now
 from app.tables.collect import Comparison
+from app.tables.kinds import PromptKind
 from app.tables.projects import FlagScope, Project
+from tests.collect.test_kinds import SAID, make_prompts, take
 from tests.collect.worlds import answer, make_flag, make_pairs, make_world
 from tests.support import Browsing, join, make_person, make_project
 
@@ -21,7 +27,7 @@ URL = "/projects/garden/collect/history"
 
 
 def ids(rows: object) -> list[object]:
-    return [row[0].id for row in rows]  # type: ignore[attr-defined]
+    return [row.id for row in rows]  # type: ignore[attr-defined]
 
 
 def listed(page: str) -> list[str]:
@@ -104,8 +110,8 @@ def test_pages_follow_each_other_both_ways_whatever_is_answered_meanwhile(
         map(str, said)
     )
     assert third.next is None
-    top = second.rows[0][0]
-    back = answers_of(*who, Wanted(), place=Place(top.created_at, top.id, is_back=True), size=3)
+    top = second.rows[0]
+    back = answers_of(*who, Wanted(), place=Place(top.at, top.id, is_back=True), size=3)
     assert ids(back.rows) == ids(first.rows)
     assert back.next is not None
 
@@ -215,3 +221,51 @@ def test_pages_by_address_lead_on_and_back(session: Session, browsing: Browsing)
         "rating=99",
     ):
         assert browsing.get(f"{URL}?{bent}").status_code == 200
+
+
+def test_every_kind_of_feedback_is_listed_once_and_found(
+    session: Session, browsing: Browsing
+) -> None:
+    settings = {"is_ranking_on": True, "is_rating_on": True, "is_demonstration_on": True}
+    project, (alice,) = make_world(session, "alice", n_pairs=2, is_rewrite_on=True, **settings)
+    make_prompts(session, project, 1)
+    said = [answer(session, project, alice) for _ in range(2)]
+    record_rewrite(session, project, said[0], "Rewritten by hand.")
+    draw = "update assignment set draw = 'conversation' where id = :id"
+    session.execute(text(draw), {"id": said[1].assignment_id})
+    ranked = take(session, project, alice, PromptKind.RANK)
+    ranks = dict(zip(ranked.shown, (2, 1, 3, 4, 5), strict=True))
+    record_ranking(session, ranked, ranks, SAID)
+    rated = take(session, project, alice, PromptKind.RATE)
+    ratings = dict.fromkeys(rated.shown, 4)
+    record_ratings(session, rated, ratings, Finished(5.0, "so-so"))
+    written = take(session, project, alice, PromptKind.DEMONSTRATE)
+    record_demonstration(session, written, "Like this, say.", SAID)
+    session.commit()
+    who = (session, alice.id, [project.id])
+    newest_first = [written.id, rated.id, ranked.id, said[1].id, said[0].id]
+    every = answers_of(*who, Wanted())
+    assert ids(every.rows) == newest_first
+    assert every.rows[2].choices == (2, 1, 3, 4, 5)
+
+    def found(**wanted: Any) -> list[object]:
+        return ids(answers_of(*who, Wanted(**wanted)).rows)
+
+    kinds = ("demonstrate", "rate", "rank", "conversation", "rewrite")
+    assert [found(kind=kind) for kind in kinds] == [[one] for one in newest_first]
+    assert found(kind="comparison") == [said[0].id]
+    assert found(words=("like this",)) == [written.id]
+    assert found(words=("by hand",)) == [said[0].id]
+    assert found(words=("so-so",)) == found(said="comment") == [rated.id]
+    assert ranked.id in found(words=("Answer 1",))
+    assert found(rating=(1, 8)) == [said[1].id, said[0].id]
+    first = answers_of(*who, Wanted(), size=2)
+    second = answers_of(*who, Wanted(), place=first.next, size=2)
+    assert ids(first.rows) + ids(second.rows) == newest_first[:4]
+    back = Place(second.rows[0].at, second.rows[0].id, is_back=True)
+    assert ids(answers_of(*who, Wanted(), place=back, size=2).rows) == newest_first[:2]
+    page = browsing.sign_in(alice).get(URL).text
+    for one, kind in ((ranked, "rank"), (rated, "rate"), (written, "demonstrate")):
+        place = f"/projects/garden/collect/kinds/{kind}/answers/{one.id}?back=history"
+        assert place in page
+        assert "Change your answer" in browsing.get(place).text

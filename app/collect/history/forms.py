@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
+from app.collect.history.entries import KINDS
 from app.collect.history.queries import Place, Wanted
 
 MOST_WORDS = 8
@@ -20,6 +21,7 @@ class HistoryForm(BaseModel):
     rating: str = ""
     flag: str = ""
     said: str = ""
+    kind: str = ""
     since: str = ""
     until: str = ""
     project: str = ""
@@ -40,6 +42,7 @@ class HistoryForm(BaseModel):
             rating=(low, high) if low and high else None,
             flag_id=_id(self.flag),
             said=self.said if self.said in SAID else "",
+            kind=self.kind if self.kind in KINDS else "",
             since=_day(self.since),
             until=_day(self.until, timedelta(days=1)),
         )

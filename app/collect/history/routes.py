@@ -6,8 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from app.collect.history.entries import KINDS
 from app.collect.history.forms import RATING_CHOICES, SAID, HistoryForm, place_of
-from app.collect.history.queries import Page, Place, answers_of
+from app.collect.history.queries import Entry, Page, Place, answers_of
+from app.collect.kinds.service import LETTERS
 from app.collect.pairing import shown
 from app.projects.queries import flags_of, projects_of
 from app.tables.accounts import Person
@@ -51,14 +53,20 @@ def _context(
         "form": form,
         "projects": [],
         "page": page,
-        "rows": [
-            (one, slug, end, shown(one.rating, one.is_flipped)) for one, slug, end in page.rows
-        ],
+        "rows": [(one, _rating(one)) for one in page.rows],
+        "kinds": KINDS,
+        "letters": LETTERS,
         "names": {one.slug: one.name for one in projects},
         "rating_choices": RATING_CHOICES,
         "said_choices": SAID,
         **_ways(form, page, place),
     }
+
+
+def _rating(entry: Entry) -> int | None:
+    """A comparison's rating as it was shown."""
+    one = entry.comparison
+    return shown(one.rating, one.is_flipped) if one else None
 
 
 def _ways(form: HistoryForm, page: Page, place: Place | None) -> dict[str, str]:
@@ -76,7 +84,7 @@ def _ways(form: HistoryForm, page: Page, place: Place | None) -> dict[str, str]:
 
 
 def _edge(page: Page, end: int) -> str:
-    return place_of(page.rows[end][0].created_at, page.rows[end][0].id) if page.rows else ""
+    return place_of(page.rows[end].at, page.rows[end].id) if page.rows else ""
 
 
 def _further(page: Page) -> str:
