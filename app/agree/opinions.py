@@ -147,6 +147,8 @@ def read_pair(session: Session, project: Project, pair_id: uuid.UUID) -> Read:
     answers = session.execute(
         # Ids are random, so their order is nobody's.
         select(
+            Comparison.id,
+            Comparison.revision,
             Comparison.rating,
             Comparison.comment,
             Comparison.is_about_equal,

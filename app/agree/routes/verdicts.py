@@ -9,6 +9,8 @@ from fastapi.responses import Response
 from app.agree import charts
 from app.agree.opinions import PAGE, Show, list_verdicts, read_pair
 from app.agree.routes.common import BASE, tools
+from app.agree.versions import versions
+from app.tables.collect import Comparison
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.templating import render
@@ -41,5 +43,10 @@ def show_pair(
 ) -> Response:
     found = read_pair(session, access.project, pair_id)
     chart = charts.verdict_chart(found.verdict) if found.verdict else ""
-    context = {**tools(access, "verdicts"), "found": found, "chart": chart}
+    changed = {
+        one.id: versions(session, session.get_one(Comparison, one.id))
+        for one in found.answers
+        if one.revision > 1
+    }
+    context = {**tools(access, "verdicts"), "found": found, "chart": chart, "changed": changed}
     return render(request, "agree/pair.html", context)

@@ -15,6 +15,7 @@ from app.agree.forms import read_group
 from app.agree.person import portrait
 from app.agree.routes.common import BASE, group_choices, tools
 from app.agree.scrutiny import FEWEST_SHARED
+from app.agree.versions import changed_by
 from app.agree.workforce import WINDOW, survey
 from app.errors import Forbidden, NotFound
 from app.tables.accounts import Person, Role
@@ -93,6 +94,7 @@ def _context(session: SessionDep, access: Access, worker: Person) -> dict[str, A
         **tools(access, "mine" if is_own else "workforce"),
         "found": found,
         "is_own": is_own,
+        "changed": changed_by(session, access.project.id, worker.id) if access.is_staff else [],
         "may_decide": Role.ADMIN in access.roles,
         "exclusion": standing_exclusion(session, access.project.id, worker.id),
         "is_paused": is_paused(session, access.project.id, worker.id),
