@@ -8,8 +8,9 @@ from sqlalchemy import Row, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.tables.accounts import Membership, Person, Role
-from app.tables.collect import Comparison, FlagAnswer
+from app.tables.collect import AssignmentState, Comparison, FlagAnswer
 from app.tables.jobs import Job, JobKind, JobState
+from app.tables.kinds import PromptAssignment, RankingComparison, Rewrite
 from app.tables.projects import Flag, GuidelineVersion, Project
 
 
@@ -80,10 +81,25 @@ def live_jobs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid
 
 
 def n_done(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> int:
-    found = select(func.count()).where(
-        Comparison.project_id == project_id, Comparison.annotator_id == person_id
+    """How many answers a person gave, of every kind; what follows from one is not counted again."""
+    comparisons = (
+        select(func.count())
+        .select_from(Comparison)
+        .outerjoin(RankingComparison, RankingComparison.comparison_id == Comparison.id)
+        .outerjoin(Rewrite, Rewrite.derived_comparison_id == Comparison.id)
+        .where(
+            Comparison.project_id == project_id,
+            Comparison.annotator_id == person_id,
+            RankingComparison.comparison_id.is_(None),
+            Rewrite.comparison_id.is_(None),
+        )
     )
-    return session.scalar(found) or 0
+    others = select(func.count()).where(
+        PromptAssignment.project_id == project_id,
+        PromptAssignment.annotator_id == person_id,
+        PromptAssignment.state == AssignmentState.DONE,
+    )
+    return (session.scalar(comparisons) or 0) + (session.scalar(others) or 0)
 
 
 def current_guidelines(session: Session, project_id: uuid.UUID) -> GuidelineVersion | None:

@@ -269,6 +269,26 @@ def test_the_page_says_who_is_waited_for(session: Session) -> None:
     assert desk_of(session, project.id, alice.id).waiting is Waiting.WRITING
 
 
+def test_the_start_page_says_what_a_conversation_waits_for(
+    session: Session, browsing: Browsing
+) -> None:
+    project, (alice,) = world(session, "alice")
+    browsing.sign_in(alice)
+    pages = ("/", "/projects/garden/collect/kinds")
+
+    def says(*words: str) -> bool:
+        return all(one in browsing.get(page).text for one, page in zip(words, pages, strict=True))
+
+    assert says("a model to talk with", "as long as you like")
+    turn = say(session, project, alice, "Hello?")
+    assert says("the model is writing to you", "the model is writing to you")
+    answer(session, turn)
+    assert says("two answers wait for your choice", "two answers wait for your choice")
+    choose(session, turn, alice)
+    assert says("it is your turn", "it is your turn")
+    assert "1 done by you" in browsing.get("/").text
+
+
 def test_an_ended_conversation_can_go_on_today(session: Session) -> None:
     project, (alice,) = world(session, "alice")
     turn = answer(session, say(session, project, alice, "Hello."))

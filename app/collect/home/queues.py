@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.queries import Pause, pause_of
 from app.collect.kinds import PromptKind, open_work
-from app.collect.talk.queries import can_talk
+from app.collect.talk.queries import invitation
 from app.projects.queries import Member, n_done
 from app.projects.reading import reading_of
 from app.projects.remaining import MANY, n_left
@@ -47,8 +47,8 @@ class Queue:
     pause: Pause | None = None
     tasks: tuple[Task, ...] = ()
     is_unread: bool = False  # the guidelines, in the version that holds now
-    # A model is there to talk with, which never runs out.
-    can_talk: bool = False
+    # What a conversation with the model waits for, which never runs out; empty where there is none.
+    talk: str = ""
 
     @property
     def first_page(self) -> str:
@@ -68,7 +68,7 @@ class Queue:
     @property
     def is_open(self) -> bool:
         """Whether anything waits here for this person, of whatever kind."""
-        return not self.is_paused and bool(self.left or self.tasks or self.can_talk)
+        return not self.is_paused and bool(self.left or self.tasks or self.talk)
 
 
 def queues_of(session: Session, person: Person, members: Sequence[Member]) -> list[Queue]:
@@ -91,5 +91,5 @@ def _queue(session: Session, person: Person, member: Member) -> Queue:
         pause_of(session, project.id, person.id) if member.is_paused else None,
         tuple(Task(kind, left) for kind, left in work.items() if left),
         reading_of(session, project.id, person.id).is_due,
-        can_talk(session, project),
+        "" if member.is_paused else invitation(session, project, person.id),
     )

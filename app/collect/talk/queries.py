@@ -79,6 +79,21 @@ def can_talk(session: Session, project: Project) -> bool:
     return project.is_talk_on and has_policy(session, project.id)
 
 
+def invitation(session: Session, project: Project, annotator_id: uuid.UUID) -> str:
+    """What a conversation waits for from this person, in words; nothing where none can be had."""
+    if not can_talk(session, project):
+        return ""
+    talk = find_open(session, project.id, annotator_id)
+    last = last_turn(session, talk.id) if talk else None
+    if last is None:
+        return "a model to talk with"
+    if last.pair_id is None:
+        return "a conversation: the model is writing to you"
+    if last.chosen_id is None:
+        return "a conversation: two answers wait for your choice"
+    return "a conversation: it is your turn"
+
+
 def has_policy(session: Session, project_id: uuid.UUID) -> bool:
     """Whether some policy can answer: the live one, or the project's first."""
     first = PolicyRun.algorithm.in_([Algorithm.BASE, Algorithm.SFT])

@@ -12,7 +12,7 @@ from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
 from app.collect.kinds.routes.pages import TEMPLATE, block_of, next_page, next_prompt, own
 from app.collect.leases import Why
 from app.collect.routes.pages import kept
-from app.collect.talk.queries import can_talk
+from app.collect.talk.queries import invitation
 from app.projects.remaining import MANY
 from app.projects.skipping import in_words
 from app.tables.base import utc_now
@@ -34,7 +34,7 @@ def kinds_page(request: Request, session: SessionDep, access: AnnotatorAccess) -
         "access": access,
         "work": work,
         "many": MANY,
-        "can_talk": can_talk(session, access.project),
+        "talk": invitation(session, access.project, access.person.id),
     }
     return render(request, "collect/kinds/list.html", context)
 
