@@ -32,7 +32,7 @@ from pygments.util import ClassNotFound
 
 from app.maths import add_maths
 
-RENDERER = 3
+RENDERER = 4
 
 # Pages of prose and code take up to 16,000 steps for each 100,000 characters; a step takes
 # about 10 microseconds, to try all rules on a line as long as LINE_COST of them, and to look for
@@ -190,7 +190,7 @@ class _Renderer(RendererHTML):
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
     ) -> str:
         del tokens, index, options, env
-        return '<div class="table-scroll" role="region" aria-label="Table" tabindex="0"><table>\n'
+        return '<div class="table-scroll" role="group" aria-label="Table" tabindex="0"><table>\n'
 
     def table_close(
         self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType

@@ -4,6 +4,7 @@ The page that shows a text does it for that text; `prefloop render` does it for 
 """
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
@@ -21,6 +22,14 @@ def render_pair_anew(session: Session, pair_id: uuid.UUID) -> None:
     _prompts(session, [pair.prompt_id])
     # In one order for everyone, so that two pages never wait for each other.
     _completions(session, sorted((pair.completion_a_id, pair.completion_b_id)))
+
+
+def render_prompt_anew(
+    session: Session, prompt_id: uuid.UUID, completion_ids: Sequence[uuid.UUID]
+) -> None:
+    """The same for what a page of another kind of feedback shows; flushes."""
+    _prompts(session, [prompt_id])
+    _completions(session, sorted(completion_ids))
 
 
 def render_some_anew(session: Session) -> int:

@@ -123,7 +123,7 @@ def test_many_answers_are_read_larger_together_and_by_what_differs(
     page.keyboard.press("0")
     page.keyboard.press("PageDown")
     tops = "[...document.querySelectorAll('.reading')].map(e => e.scrollTop > 0)"
-    page.wait_for_function(f"{tops}.every(Boolean)")
+    page.wait_for_function(f"() => {tops}.every(Boolean)")
     page.keyboard.press("+")
     expect(page.locator("html")).to_have_attribute("data-text", "1")
     for key in "213":

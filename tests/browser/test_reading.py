@@ -40,12 +40,15 @@ def reader(session: Session, turns: list[str], *texts: str, **settings: object) 
     return alice
 
 
-def scrolled(page: Page, side: str) -> float:
-    return float(
-        page.locator(f".side-{side} .reading").evaluate(
-            "e => e.scrollTop / Math.max(1, e.scrollHeight - e.clientHeight)"
-        )
-    )
+# How far one of the two texts is scrolled, from 0 to 1.
+SHARE = (
+    "(e => e.scrollTop / Math.max(1, e.scrollHeight - e.clientHeight))"
+    "(document.querySelector('.side-{} .reading'))"
+)
+
+
+def has_scrolled(page: Page, side: str, how: str) -> None:
+    page.wait_for_function(f"() => {SHARE.format(side)} {how}")
 
 
 def test_formulas_are_set_under_the_policy_and_only_where_there_are_some(
@@ -86,16 +89,13 @@ def test_a_long_talk_shows_its_end_and_the_texts_scroll_by_key_alone_or_together
         page.keyboard.press("0")
         expect(page.locator(f".side-{side} .reading")).to_be_focused()
         page.keyboard.press("End")
-        page.wait_for_timeout(400)
-        assert scrolled(page, side) > 0.99
+        has_scrolled(page, side, "> 0.99")
     page.keyboard.press("9")
     page.keyboard.press("Home")
-    page.wait_for_timeout(400)
-    assert scrolled(page, "a") < 0.01
+    has_scrolled(page, "a", "< 0.01")
     page.keyboard.press("PageDown")
-    page.wait_for_timeout(400)
-    assert scrolled(page, "b") > 0
-    assert abs(scrolled(page, "a") - scrolled(page, "b")) < 0.02
+    has_scrolled(page, "b", "> 0")
+    page.wait_for_function(f"() => Math.abs({SHARE.format('a')} - {SHARE.format('b')}) < 0.02")
     expect(page.get_by_role("button", name="Scroll together")).to_have_attribute(
         "aria-pressed", "true"
     )

@@ -45,7 +45,7 @@ def test_htmx_attributes_and_class_names_never_come_through() -> None:
 def test_code_is_highlighted_and_a_table_scrolls_in_its_own_box() -> None:
     html = render_markdown("```python\ndef f(): return 1\n```\n\n|a|b|\n|-|-:|\n|1|2|")
     assert '<span class="k">def</span>' in html
-    assert 'class="table-scroll" role="region"' in html
+    assert 'class="table-scroll" role="group"' in html
     assert 'align="right">2<' in html
 
 

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.collect.kinds.leases import in_order
 from app.collect.left_out import left_out_people
+from app.collect.rerender import render_prompt_anew
+from app.markdown import RENDERER
 from app.tables.collect import AssignmentState, Comparison, Completion, Prompt
 from app.tables.kinds import (
     CompletionRating,
@@ -33,6 +35,10 @@ class PromptSheet:
 def prompt_sheet(session: Session, assignment: PromptAssignment) -> PromptSheet:
     prompt = session.get_one(Prompt, assignment.prompt_id)
     found = session.scalars(select(Completion).where(Completion.id.in_(assignment.shown))).all()
+    if min(one.renderer for one in (prompt, *found)) < RENDERER:
+        render_prompt_anew(session, prompt.id, assignment.shown)
+        for one in (prompt, *found):
+            session.refresh(one)
     return PromptSheet(
         tuple(message["role"] for message in prompt.messages),
         tuple(prompt.html),
