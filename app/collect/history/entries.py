@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, exists, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Select, case, exists, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased
 
@@ -89,7 +89,7 @@ def comparisons(session: Session, ids: Sequence[uuid.UUID], wanted: Wanted) -> l
     return [_comparison(row) for row in session.execute(found)]
 
 
-def _comparison(row: Row[Any]) -> Entry:
+def _comparison(row: Any) -> Entry:
     one, slug, prompt, draw, edited = row
     kind = "conversation" if draw is Draw.CONVERSATION else "rewrite" if edited else "comparison"
     return Entry(
@@ -181,7 +181,7 @@ def _choices(
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def _prompt(row: Row[Any], given: Mapping[tuple[uuid.UUID, uuid.UUID], int]) -> Entry:
+def _prompt(row: Any, given: Mapping[tuple[uuid.UUID, uuid.UUID], int]) -> Entry:
     one, slug, prompt, written = row
     choices = tuple(given[one.id, shown] for shown in one.shown if (one.id, shown) in given)
     return Entry(

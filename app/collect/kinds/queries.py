@@ -35,7 +35,7 @@ class PromptSheet:
 def prompt_sheet(session: Session, assignment: PromptAssignment) -> PromptSheet:
     prompt = session.get_one(Prompt, assignment.prompt_id)
     found = session.scalars(select(Completion).where(Completion.id.in_(assignment.shown))).all()
-    if min(one.renderer for one in (prompt, *found)) < RENDERER:
+    if min([prompt.renderer, *(one.renderer for one in found)]) < RENDERER:
         render_prompt_anew(session, prompt.id, assignment.shown)
         for one in (prompt, *found):
             session.refresh(one)
