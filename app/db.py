@@ -32,6 +32,7 @@ AWAY = ("08", "57P0")
 REST_SECONDS = 1.0
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_NUMBERING = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 def is_server_away(error: SQLAlchemyError) -> bool:
@@ -109,7 +110,9 @@ class Statement:
 
     def __init__(self, sql: str) -> None:
         self.text = sql
-        self._sent = str(text(sql).compile(dialect=_DIALECT)).encode()
+        # Numbered here: the driver would search a long text for its names at each execution.
+        compiled = text(sql).compile(dialect=_NUMBERING)
+        self._sent, self._names = str(compiled).encode(), compiled.positiontup or []
 
     def run(self, session: Session, values: dict[str, Any]) -> None:
         self._execute(session, values)
@@ -125,11 +128,12 @@ class Statement:
             raise NoResultFound("A row was expected, and none was found.")
         return row
 
-    def _execute(self, session: Session, values: dict[str, Any]) -> psycopg.Cursor[Any]:
+    def _execute(self, session: Session, values: dict[str, Any]) -> psycopg.RawCursor[Any]:
         connection = session.connection()
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         try:
-            return driver.cursor(row_factory=namedtuple_row).execute(self._sent, values)
+            cursor = psycopg.RawCursor(driver, row_factory=namedtuple_row)
+            return cursor.execute(self._sent, [values[name] for name in self._names], prepare=True)
         except psycopg.Error as error:
             is_gone = driver.closed
             if is_gone:

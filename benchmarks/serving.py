@@ -134,13 +134,16 @@ def _measure(
     report: Report, web: Web, badges: list[Badge], name: str, seconds: float
 ) -> tuple[Tally, float, float, float, float]:
     """The tally, p50 and p95 of the next pair in ms, answers a second, server CPU-ms an answer."""
-    before, before_database = _used(web)
-    started = time.perf_counter()
-    tally = asyncio.run(answer_for(web.port, PATH, badges, seconds))
-    wall = time.perf_counter() - started
+    marks = []
+
+    def mark() -> None:
+        marks.append((time.perf_counter(), *_used(web)))
+
+    tally = asyncio.run(answer_for(web.port, PATH, badges, seconds, on_start=mark))
+    mark()
     n = max(1, len(tally.acknowledged))
-    after, after_database = _used(web)
-    used, used_database = (after - before) / n * 1000, (after_database - before_database) / n * 1000
+    wall, used, used_database = (after - before for before, after in zip(*marks, strict=True))
+    used, used_database = used / n * 1000, used_database / n * 1000
     waits = np.array(tally.seconds or [np.nan]) * 1000
     p50, p95, p99 = (float(x) for x in np.percentile(waits, (50, 95, 99)))
     report.figures[f"{name}: answers a second"] = n / wall

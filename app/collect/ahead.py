@@ -6,6 +6,7 @@ docs/decisions/0018-the-next-pair-is-leased-ahead.md.
 
 import random
 import uuid
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -54,6 +55,9 @@ def lease_after(
         return None
     if has_limit(project):
         mine = standing(session, project, annotator_id, n_open=1)
+    elif not mine.has_live:
+        # What was ahead is the one on the page.
+        mine = replace(mine, has_ahead=False)
     return _ahead(session, project, annotator_id, mine, rng or CHANCE)
 
 
@@ -66,7 +70,7 @@ def _ahead(
 ) -> Lease | None:
     if refusal(project, mine) or mine.hindrance is not None or must_read(project, mine):
         return None
-    if held := renew(session, project, annotator_id, AHEAD):
+    if mine.has_ahead and (held := renew(session, project, annotator_id, AHEAD)):
         return held
     return hand_out(session, project, annotator_id, rng, has_expired=mine.has_expired, slot=AHEAD)
 

@@ -3,7 +3,7 @@
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,6 +12,7 @@ from sqlalchemy.orm.util import identity_key
 from app.collect import controls, flagging
 from app.collect.changing import keep_version, why_unchangeable
 from app.collect.controls import TimeIn
+from app.collect.eligibility import asked_of, takes_but_one
 from app.collect.flagging import (
     Answers,
     FlagIn,
@@ -22,8 +23,9 @@ from app.collect.flagging import (
 )
 from app.collect.leases import check_text, held_lease
 from app.collect.pairing import is_rating
-from app.collect.queries import Lease, take_room
-from app.collect.standing import one_at_a_time
+from app.collect.queries import Lease, lease_in, take_room
+from app.collect.slots import PAGE, TURN, minutes_of
+from app.collect.standing import STANDING, Standing, one_at_a_time, standing_in
 from app.db import Statement
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.projects.asking import Asking, asking_of
@@ -34,14 +36,23 @@ from app.tables.projects import Project
 LONGEST_COMMENT = 10_000
 LONGEST_SECONDS = 86_400
 
-# All that an answer writes. Foreign keys are looked at when the statement ends.
+_IS_SHOWN = """a.id = :shown and not exists (
+    select from assignment o where o.annotator_id = :annotator and o.project_id = :project
+        and o.state = 'leased' and o.slot = 0 and o.id <> :assignment
+)"""
+
+# All that an answer writes, the pair ahead that its page has turned to, and how its annotator
+# stands then. Foreign keys are looked at when the statement ends. The columns see the tables as
+# they were before it; the pair ahead waits for the other to have left its place on the page.
 _WRITE = Statement(
     f"""
 with ended as (
     update assignment set state = 'done', ended_at = clock_timestamp() where id = :assignment
+    returning id
 ),
 flagged as ({flagging.ADD}),
-timed as ({controls.ADD})
+timed as ({controls.ADD}),
+written as (
 insert into comparison (
     id, project_id, assignment_id, pair_id, annotator_id, guideline_version_id, rating,
     is_about_equal, is_both_bad, confidence, comment, seconds, is_flipped, is_retest, is_surplus,
@@ -52,6 +63,9 @@ values (
     :is_about_equal, :is_both_bad, :confidence, :comment, :seconds, :is_flipped, :is_retest,
     :is_surplus, :idempotency_key
 )
+),
+turned as ({TURN.format(after="from ended", condition=_IS_SHOWN)})
+select {STANDING}, turned.* from (select) one left join turned on true
 """  # noqa: S608
 )
 
@@ -110,12 +124,27 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Turned:
+    """The pair ahead to which a page has turned by itself, and for how many seconds it shows it."""
+
+    to: uuid.UUID
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Recorded:
+    """`mine` is how the annotator stands now, where the statement that wrote the answer has said
+    so, and `page` the pair to which it turned."""
+
     id: uuid.UUID
     is_surplus: bool
+    mine: Standing | None = None
+    page: Lease | None = None
 
 
-def record_answer(session: Session, held: Lease, asking: Asking, answer: Answer) -> Recorded:
+def record_answer(
+    session: Session, held: Lease, asking: Asking, answer: Answer, turned: Turned | None = None
+) -> Recorded:
     """`record_comparison` for callers that hold the assignment and know what is asked."""
     _check_answer(
         answer.rating, answer.comment, answer.confidence, answer.idempotency_key, answer.seconds
@@ -133,12 +162,17 @@ def record_answer(session: Session, held: Lease, asking: Asking, answer: Answer)
     if held.state == AssignmentState.SKIPPED:
         raise Conflict("You skipped this pair, so it went to others. Reload the page for the next.")
     is_late = held.state == AssignmentState.EXPIRED and not held.is_retest
-    recorded = Recorded(uuid.uuid4(), is_late and not take_room(session, held.pair_id))
-    _WRITE.run(
+    comparison_id = uuid.uuid4()
+    is_surplus = is_late and not take_room(session, held.pair_id)
+    row = _WRITE.one(
         session,
         {
-            "comparison": recorded.id,
-            "is_surplus": recorded.is_surplus,
+            **asked_of(session, asking.project, n_open=1),
+            "shown": turned and turned.to,
+            "shown_for": turned.seconds if turned else 0.0,
+            "minutes": minutes_of(asking.project, PAGE),
+            "comparison": comparison_id,
+            "is_surplus": is_surplus,
             "assignment": held.id,
             "project": held.project_id,
             "pair": held.pair_id,
@@ -157,7 +191,13 @@ def record_answer(session: Session, held: Lease, asking: Asking, answer: Answer)
             **controls.values_of(answer.times),
         },
     )
-    return recorded
+    recorded = Recorded(comparison_id, is_surplus)
+    if takes_but_one(asking.project):
+        return recorded
+    mine, page = standing_in(asking.project, row), lease_in(row)
+    if page is not None:
+        mine = replace(mine, has_live=True, has_ahead=False)
+    return replace(recorded, mine=mine, page=page)
 
 
 @dataclass(frozen=True)

@@ -82,15 +82,16 @@ class Hindrance:
 def asked_of(session: Session, project: Project, n_open: int = 0) -> dict[str, object]:
     """The values of `COLUMNS`: what this project asks of people and takes from one, now.
 
-    `n_open` answers are still to come from elsewhere, so that as many fewer are taken here.
+    `n_open` answers are still to come from elsewhere, so that as many fewer are taken here; where
+    a limit is no more than that, `takes_but_one` says so.
     """
     mosts = [project.most_in_total, _most_by_share(session, project)]
     most = min((one for one in mosts if one is not None), default=None)
     return {
         "consent_from": project.consent_from,
         "languages": project.languages,
-        "most_a_day": project.most_a_day and project.most_a_day - n_open,
-        "most": most and most - n_open,
+        "most_a_day": project.most_a_day and max(1, project.most_a_day - n_open),
+        "most": most and max(1, most - n_open),
     }
 
 

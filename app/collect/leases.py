@@ -85,14 +85,17 @@ def lease_and_standing(
     project: Project,
     annotator_id: uuid.UUID,
     rng: random.Random | None = None,
+    *,
+    mine: Standing | None = None,
     shown_for: float = 0.0,
 ) -> tuple[Lease | Nothing, Standing]:
     """What `next_assignment` gives, without the object, and how the annotator stood before it.
 
-    A pair that was leased ahead has been on their page for `shown_for` seconds.
+    `mine` spares a look where that is known. A pair that was leased ahead has been on their page
+    for `shown_for` seconds.
     """
     one_at_a_time(session, annotator_id)
-    mine = standing(session, project, annotator_id)
+    mine = mine or standing(session, project, annotator_id)
     return _next(session, project, annotator_id, mine, rng=rng, shown_for=shown_for), mine
 
 

@@ -40,9 +40,15 @@ class Lease:
 LEASE = ", ".join(f"{{table}}.{one.name}" for one in fields(Lease))
 
 
+_names = [one.name for one in fields(Lease)]
+
+
 def lease_in(row: Any) -> Lease | None:
-    """A row of the columns `LEASE`; none for none."""
-    return row and Lease(**{**row._asdict(), "state": AssignmentState(row.state)})
+    """The columns `LEASE` of a row, which may hold others too; None for none."""
+    if row is None or row.id is None:
+        return None
+    values = {name: getattr(row, name) for name in _names}
+    return Lease(**{**values, "state": AssignmentState(row.state)})
 
 
 _TAKE = f"""

@@ -30,16 +30,16 @@ returning {LEASE.format(table="a")}
 
 # `created_at` becomes the time since which the pair has been on a page: nobody can have spent
 # more on it. A browser that sends late says how long ago it turned the page.
-_TURN = Statement(
-    f"""
+TURN = f"""
 update assignment a
 set slot = {PAGE}, lease_until = clock_timestamp() + make_interval(mins => :minutes),
     created_at = greatest(a.created_at, clock_timestamp() - make_interval(secs => :shown_for))
+{{after}}
 where a.annotator_id = :annotator and a.project_id = :project and a.state = 'leased'
-    and a.slot = {AHEAD}
+    and a.slot = {AHEAD} and {{condition}}
 returning {LEASE.format(table="a")}
 """  # noqa: S608
-)
+_TURN = Statement(TURN.format(after="", condition="true"))
 
 
 def renew(

@@ -24,7 +24,7 @@ Fields = Mapping[str, Any]
 Form = TypeVar("Form", bound=BaseModel)
 
 # More threads would wait for the interpreter and more connections for the processor, not for work.
-AT_ONCE = 8
+AT_ONCE = 4
 MOST_FIELDS = 1_000
 URLENCODED = "application/x-www-form-urlencoded"
 

@@ -9,13 +9,13 @@ from starlette.background import BackgroundTask
 from starlette.routing import Route
 
 from app.collect import service
-from app.collect.answers import Answer, Recorded, record_answer
+from app.collect.answers import Answer, Recorded, Turned, record_answer
 from app.collect.entry import Entry, enter
 from app.collect.forms import NewAnswerForm
 from app.collect.kinds import additions
 from app.collect.leases import held_lease
 from app.collect.queries import Lease
-from app.collect.routes.pages import Turned, kept, next_page
+from app.collect.routes.pages import kept, next_page
 from app.collect.standing import one_at_a_time
 from app.projects.asking import Asking, asking_of
 from app.tables.accounts import Role, hash_token
@@ -46,11 +46,11 @@ def answer(session: Session, request: Request, fields: Fields) -> Response:
     access, asking = _let_in(session, request, fields, entry)
     form = filled(NewAnswerForm, fields)
     lease = entry.lease if entry else _lease(session, form, access)
-    recorded = record_answer(session, lease, asking, _answer_in(form, lease))
+    turned = Turned(form.shown, form.shown_for) if form.shown else None
+    recorded = record_answer(session, lease, asking, _answer_in(form, lease), turned)
     if additions.is_any_on(access.project):
         _record_additions(session, access, recorded, form)
-    turned = Turned(form.shown, form.shown_for) if form.shown else None
-    response = next_page(request, session, access, asking, turned=turned)
+    response = next_page(request, session, access, asking, recorded=recorded, turned=turned)
     kept(response, lease.id, recorded.id)
     if entry is not None and entry.is_due:
         response.background = BackgroundTask(note_session, _token(request), now)

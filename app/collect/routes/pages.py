@@ -3,7 +3,6 @@
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,12 +12,14 @@ from sqlalchemy.orm import Session
 
 from app.accounts.queries import pause_of
 from app.collect import service, slots
+from app.collect.answers import Recorded, Turned
 from app.collect.draws import mixture_of
 from app.collect.eligibility import in_words
 from app.collect.kinds import additions
 from app.collect.queries import Lease
 from app.collect.service import Nothing
 from app.collect.sheets import desk_of, n_since
+from app.collect.standing import Standing
 from app.projects.asking import MOST_KEPT, Asking, asking_of
 from app.projects.remaining import MANY, n_left
 from app.tables.base import utc_now
@@ -48,14 +49,6 @@ def kept(
     return response
 
 
-@dataclass(frozen=True)
-class Turned:
-    """The pair to which a page has turned by itself, and for how many seconds it has shown it."""
-
-    to: uuid.UUID
-    seconds: float
-
-
 def next_page(
     request: Request,
     session: Session,
@@ -63,6 +56,7 @@ def next_page(
     asking: Asking | None = None,
     *,
     skipped: Assignment | None = None,
+    recorded: Recorded | None = None,
     turned: Turned | None = None,
 ) -> Response:
     """The next pair in the same response; without a script, a way to it.
@@ -71,10 +65,7 @@ def next_page(
     """
     if not is_htmx(request):
         return redirect(url_of(access))
-    seconds = turned.seconds if turned else 0.0
-    found, mine = service.lease_and_standing(
-        session, access.project, access.person.id, shown_for=seconds
-    )
+    found, mine = _after(session, access, recorded, turned)
     if turned is None or isinstance(found, Nothing) or found.id != turned.to:
         # A pair that was leased ahead may be an old one with a draft, whatever its time says.
         context = _pair_in(
@@ -84,6 +75,19 @@ def next_page(
     ahead = service.lease_after(session, access.project, access.person.id, mine)
     response = ahead_of(request, session, access, ahead, unread=mine.unread, asking=asking)
     return _naming(CURRENT, found, response)
+
+
+def _after(
+    session: Session, access: Access, recorded: Recorded | None, turned: Turned | None
+) -> tuple[Lease | Nothing, Standing]:
+    """The pair on the page once an answer is kept, and how its annotator stood before that pair."""
+    mine = recorded.mine if recorded else None
+    if recorded and mine and recorded.page:
+        return service.refusal(access.project, mine) or recorded.page, mine
+    seconds = turned.seconds if turned else 0.0
+    return service.lease_and_standing(
+        session, access.project, access.person.id, mine=mine, shown_for=seconds
+    )
 
 
 def ahead_of(
