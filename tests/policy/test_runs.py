@@ -251,3 +251,22 @@ def test_supervised_training_lowers_the_held_out_loss_and_resumes_to_the_same_we
     fine_tune(other, runtime(), progress, tmp_path)
     assert progress.notes == ["Resumed after step 3."]
     assert are_equal(weights(other.out), weights(config.out))
+
+
+def test_two_objectives_make_one_score_that_is_whitened_and_kept_in_the_manifest(tmp_path):
+    config = world(tmp_path, steps=1)
+    config = replace(config, safety_model=config.reward_model, combine="weights", safety_weight=2.0)
+    run = PolicyRun(config, runtime(), silent())
+    prompts, texts = run.held_out[:4], ["the garden is green", "no", "a tree", "the"]
+    both = run.raw_scores(prompts, texts)
+    alone = PolicyRun(
+        replace(config, safety_model=None, out=tmp_path / "alone"), runtime(), silent()
+    )
+    # Model and safety are one and the same here, and its temperature is not known: s + 2 s.
+    torch.testing.assert_close(both, 3 * alone.raw_scores(prompts, texts))
+    report = optimise(config, runtime(), silent())
+    assert report["configuration"]["combine"] == "weights"
+    manifest = json.loads((config.out / "manifest.json").read_text())
+    assert manifest["configuration"]["safety_model"] == config.safety_model
+    with pytest.raises(TrainerError, match="threshold lies between 0 and 1"):
+        PolicyRun(replace(config, safety_threshold=0.0), runtime(), silent())

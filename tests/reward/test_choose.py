@@ -90,3 +90,16 @@ def test_ties_are_a_candidate_where_people_found_pairs_about_equal() -> None:
 
 def test_a_variance_is_positive_whatever_the_head_says() -> None:
     assert bool((variances_of(torch.tensor([-1e4, 0.0, 1e4])) > 0).all())
+
+
+def test_scores_of_any_loss_are_brought_to_log_odds() -> None:
+    x, data = answers(300, says_strength=True)
+    units = compare(x, range(300), data, seed=0).units
+    by_name = {one.name: unit for one, unit in units.items()}
+    assert by_name["plain"] == pytest.approx(1.0)
+    # The softer the targets the narrower the scores; margins widen them.
+    assert (
+        by_name["soft at 3"] < by_name["soft at 1.5"] < by_name["soft at 0.5"] < by_name["margin"]
+    )
+    nothing = torch.randn(300, 12, generator=torch.Generator().manual_seed(5))
+    assert all(0.2 < one < 5 for one in compare(nothing, range(300), data, seed=0).units.values())

@@ -21,7 +21,10 @@ from worker.reward.variance import FILE, VarianceHead
 from worker.runtime import start_runtime
 from worker.tiny import make_tiny
 
-COMMON = {"batch_size": 16, "max_length": 64, "seed": 0, "epochs": 2.0, "ensemble": 0}
+COMMON = {
+    **{"objective": "helpfulness", "batch_size": 16, "max_length": 64, "seed": 0},
+    **{"epochs": 2.0, "ensemble": 0},
+}
 
 
 def train(folder: Path, lines: list[dict[str, object]], **options: object) -> dict[str, object]:

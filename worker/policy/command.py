@@ -53,6 +53,15 @@ def policy(
     n_evaluation_prompts: Annotated[int, typer.Option(min=1)] = 128,
     samples_per_evaluation_prompt: Annotated[int, typer.Option(min=1)] = 2,
     checkpoint_every: Steps = 20,
+    safety_model: Annotated[
+        str | None, typer.Option(help="Folder of a reward model of safety, the second objective.")
+    ] = None,
+    safety_head: Annotated[
+        bool, typer.Option(help="Safety by the head on the reward model's own trunk.")
+    ] = False,
+    combine: Annotated[str, typer.Option(help="llama2 or weights.")] = "llama2",
+    safety_threshold: Annotated[float, typer.Option(help="P(safe) below which it decides.")] = 0.15,
+    safety_weight: Annotated[float, typer.Option(help="Of safety's log-odds, for weights.")] = 1.0,
     progress: Voice = "bar",
     device: Device = None,
     threads: Threads = None,
@@ -68,6 +77,7 @@ def _optimise(
     device: str | None,
     threads: int | None,
     value_learning_rate: float | None,
+    safety_head: bool,
     **options: Any,
 ) -> None:
     """The command `policy` with its options; those that are not named here are PolicyConfig's."""
@@ -78,7 +88,9 @@ def _optimise(
 
     if value_learning_rate is None:
         value_learning_rate = 2 * options["learning_rate"]
-    config = PolicyConfig(value_learning_rate=value_learning_rate, **options)
+    config = PolicyConfig(
+        value_learning_rate=value_learning_rate, has_safety_head=safety_head, **options
+    )
     runtime = start_runtime(config.seed, device=device, threads=threads)
     result = optimise(config, runtime, make_progress(progress))
     write_report(report, result)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import TrainerError
+from worker.reward.combine import Rule
+from worker.reward.panel import Combination, combination_of
 
 _PLACES = {
     *("out", "prompts", "evaluation_prompts", "demonstrations"),
-    *("policy", "reference", "reward_model", "base_model"),
+    *("policy", "reference", "reward_model", "base_model", "safety_model"),
 }
 ALGORITHMS = ("ppo", "rloo", "grpo")
 
@@ -56,6 +58,20 @@ class PolicyConfig:
     n_evaluation_prompts: int = 128
     samples_per_evaluation_prompt: int = 2
     checkpoint_every: int = 20
+    safety_model: str | None = None  # a reward model of safety, beside `reward_model`
+    has_safety_head: bool = False  # or the head for it on `reward_model`'s own trunk
+    combine: str = Rule.LLAMA2.value
+    safety_threshold: float = 0.15  # P(safe) below which safety decides, for `llama2`
+    safety_weight: float = 1.0  # for `weights`
+
+    @property
+    def combination(self) -> Combination | None:
+        """How helpfulness and safety are one score; None where there is one objective."""
+        if self.safety_model is None and not self.has_safety_head:
+            return None
+        return combination_of(
+            self.combine, self.safety_threshold, self.safety_weight, self.safety_model
+        )
 
     def validate(self) -> None:
         """Raises TrainerError for a setting that cannot work."""
@@ -63,6 +79,7 @@ class PolicyConfig:
             raise TrainerError(
                 f"There is no algorithm “{self.algorithm}”. Use {', '.join(ALGORITHMS)}."
             )
+        combination_of(self.combine, self.safety_threshold, self.safety_weight, self.safety_model)
         if min(getattr(self, name) for name in _COUNTS) < 1:
             raise TrainerError(f"These must be at least 1: {_in_words(_COUNTS)}.")
         if not (self.kl_coef >= 0 and self.missing_eos_penalty >= 0):

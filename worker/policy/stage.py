@@ -32,7 +32,7 @@ from worker.policy.sample import Prompt, count_cut, rollouts, training_rule
 from worker.policy.value import ValueModel
 from worker.progress import Progress, finite
 from worker.provenance import code_commit, file_hash
-from worker.reward.score import score, trained_length
+from worker.reward.panel import Panel
 from worker.runtime import (
     Runtime,
     autocast,
@@ -259,7 +259,8 @@ def _prompts(config: PolicyConfig) -> tuple[list[Prompt], list[Prompt]]:
 
 def _data_hash(config: PolicyConfig) -> str:
     files = [file_hash(path) for path in (config.prompts, config.evaluation_prompts) if path]
-    models = (config.policy, config.reference, config.reward_model)
+    models = [config.policy, config.reference, config.reward_model]
+    models += [config.safety_model] if config.safety_model else []
     return "+".join([*files, *map(model_identity, models)])
 
 
@@ -269,12 +270,11 @@ def _learner(config: PolicyConfig, runtime: Runtime) -> tuple[Learner, Scores]:
     reference = load_policy(config.reference, runtime).eval().requires_grad_(False)
     if reference.config.vocab_size != policy.config.vocab_size:
         raise TrainerError("The policy and its reference must have one vocabulary.")
-    reward_tokenizer = load_tokenizer(config.reward_model)
-    reward_model = load_reward_model(config.reward_model, runtime, reward_tokenizer).eval()
-    reward_model.requires_grad_(False)
-    length = trained_length(config.reward_model)
+    panel = Panel(config.reward_model, runtime, config.combination)
     # A second copy, because the value model's backbone is trained and the reward model's is not.
-    value = ValueModel(load_reward_model(config.reward_model, runtime, reward_tokenizer), policy)
+    value = ValueModel(
+        load_reward_model(config.reward_model, runtime, panel.first.tokenizer), policy
+    )
     value.requires_grad_(True)
 
     def raw_scores(prompts: Sequence[Prompt], texts: Sequence[str]) -> Tensor:
@@ -282,10 +282,7 @@ def _learner(config: PolicyConfig, runtime: Runtime) -> tuple[Learner, Scores]:
             [*prompt, {"role": "assistant", "content": text}]
             for prompt, text in zip(prompts, texts, strict=True)
         ]
-        found = score(
-            reward_model, reward_tokenizer, conversations, 128, runtime, max_length=length
-        )
-        return torch.tensor(found)  # [B]
+        return panel.scores(conversations)  # [B]
 
     rule = training_rule(policy, tokenizer, config.temperature)
     learner = Learner(

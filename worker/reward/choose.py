@@ -1,8 +1,8 @@
 """Which loss suits these comparisons: decided on held-out pairs, with heads on frozen features."""
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ _PRECISIONS = (1.0, 10.0, 100.0, 1000.0)
 _TEMPERATURES = (0.5, 0.85, 1.5, 3.0)
 # Of ties: how far apart scores may lie and still be taken for equal.
 _THRESHOLDS = (0.25, 0.75)
+
+
+# Temperatures beyond are those of heads that know nothing, or of pairs that hold no doubt.
+_SENSIBLE = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,24 @@ class Choice:
     """The candidate chosen, and each one's held-out log-loss beside that of plain Bradley-Terry.
 
     figures: name → {"log_loss", "accuracy", "gain", "gain_standard_error"}, where gain is the log-
-    loss of the plain one less this one's, over the same pairs.
+    loss of the plain one less this one's, over the same pairs. units: how wide each one's scores
+    are for what they know, beside those of plain Bradley-Terry with all answers alike, which are
+    log-odds; out of fold as well.
     """
 
     candidate: Candidate
     figures: dict[str, dict[str, float]]
     precision: float | None = None  # of the heads' prior
+    units: Mapping[Candidate, float] = field(default_factory=dict)
 
 
-def choose_loss(features: FrozenFeatures, data: Encoded, *, seed: int) -> Choice:
+def choose_loss(
+    features: FrozenFeatures,
+    data: Encoded,
+    *,
+    seed: int,
+    candidates: Sequence[Candidate] | None = None,
+) -> Choice:
     """Choose by cross-validation over groups; scaled, without figures, with too few comparisons.
 
     Features are what the head reads of each completion before any training, so that this costs
@@ -68,26 +81,47 @@ def choose_loss(features: FrozenFeatures, data: Encoded, *, seed: int) -> Choice
     rows = sample(range(len(data)), seed)
     if len(rows) < FEWEST:
         return Choice(Candidate(Loss.SCALED), {})
-    return compare(features.differences(rows), rows, data, seed)
+    return compare(features.differences(rows), rows, data, seed, candidates=candidates)
 
 
-def compare(differences: Tensor, rows: Sequence[int], data: Encoded, seed: int) -> Choice:
-    """The same for differences of features, [N, H], of the comparisons `rows` [N] of `data`."""
+def compare(
+    differences: Tensor,
+    rows: Sequence[int],
+    data: Encoded,
+    seed: int,
+    *,
+    candidates: Sequence[Candidate] | None = None,
+) -> Choice:
+    """The same for differences of features, [N, H], of the comparisons `rows` [N] of `data`.
+
+    Without `candidates` all are tried; the first is what the others are measured against.
+    """
     x = differences.double()
     x = x / x.square().mean(dim=0, keepdim=True).sqrt().clamp(min=1e-6)  # [N, H]
     index = torch.tensor(rows)
     precision = choose_precision(x, index, data, seed)
     folds = _folds([data.groups[row] for row in rows], seed)  # [N]
     kept = ~data.is_tie[index]
-    candidates = CANDIDATES if bool(kept.all()) else CANDIDATES + WITH_TIES
-    found = {
-        one: held_out_differences(x, index, data, folds, one, precision=precision)[kept]
-        for one in candidates
-    }
-    baseline = _log_losses(found[CANDIDATES[0]])
+    if candidates is None:
+        candidates = CANDIDATES if bool(kept.all()) else CANDIDATES + WITH_TIES
+
+    def judged(candidate: Candidate, data: Encoded) -> Tensor:
+        return held_out_differences(x, index, data, folds, candidate, precision=precision)[kept]
+
+    found = {one: judged(one, data) for one in candidates}
+    baseline = _log_losses(found[candidates[0]])
     figures = {one.name: _figures(d, baseline) for one, d in found.items()}
     best = min(candidates, key=lambda one: figures[one.name]["log_loss"])
-    return Choice(best, figures, precision)
+    alike = judged(CANDIDATES[0], replace(data, weights=torch.ones(len(data))))
+    units = {one: _unit(d, alike) for one, d in found.items()}
+    return Choice(best, figures, precision, units)
+
+
+def _unit(differences: Tensor, usual: Tensor) -> float:
+    """How many times wider than `usual` they are for what they know; 1 where they know nothing."""
+    one, other = calibrate_temperature(differences), calibrate_temperature(usual)
+    least, most = _SENSIBLE
+    return one / other if least < one < most and least < other < most else 1.0
 
 
 def choose_precision(x: Tensor, rows: Tensor, data: Encoded, seed: int) -> float:

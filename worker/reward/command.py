@@ -34,6 +34,16 @@ def reward(
     reliability: Annotated[
         str, typer.Option(help="auto: weigh annotators; given: the file's weights alone; off.")
     ] = "auto",
+    objective: Annotated[str, typer.Option(help="helpfulness or safety.")] = "helpfulness",
+    flag: Annotated[
+        str | None, typer.Option(help="Learn from this flag; +FLAG where more of it is better.")
+    ] = None,
+    safety_flag: Annotated[
+        str | None, typer.Option(help="A safety head on the same trunk, learnt from this flag.")
+    ] = None,
+    attributes: Annotated[
+        str, typer.Option(help="Names with commas: a head on the same trunk for each.")
+    ] = "",
     epochs: Annotated[
         float | None,
         typer.Option(min=0.001, help="By default 1, or more where a step reads many pairs."),
@@ -122,6 +132,7 @@ def _configure(
     **options: Any,
 ) -> "Callable[[Any], RewardConfiguration]":
     """What makes the configuration once the network, and so its size, is known."""
+    from app.tables.projects import Objective
     from worker.errors import TrainerError
     from worker.reward.length import parse_length
     from worker.reward.reliability import Reliability
@@ -136,6 +147,8 @@ def _configure(
     if reliability not in list(Reliability):
         raise TrainerError(f"“{reliability}” is no reliability. Use {', '.join(Reliability)}.")
     length = parse_length(length)
+    if options["objective"] not in list(Objective):
+        raise TrainerError(f"An objective is {' or '.join(Objective)}.")
     if loss == _AUTO:
         loss = Loss.SCALED  # where there is too little to choose by
 

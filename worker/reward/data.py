@@ -3,7 +3,7 @@
 A line is one comparison: `prompt` (messages or text), `chosen` and `rejected` (messages or text),
 and, when known, `strength` (1 to 4) or `rating` (1 to 8), `weight`, `annotator`, `flags`, `group`,
 `pair`, `ranking` (the one it follows from) and `is_about_equal` (or `is_tie`): the annotator leaned
-to a side but found both as good.
+to a side but found both as good. `worker.reward.marks` reads what was said of each completion.
 """
 
 import json
@@ -21,6 +21,7 @@ from torch import Tensor
 from app.errors import Invalid
 from worker.errors import TrainerError
 from worker.models import Message, encode_conversation
+from worker.reward.marks import Marks, read_marks
 
 _ROLES = {"system", "user", "assistant", "tool"}
 
@@ -40,6 +41,7 @@ class Preference:
     flags: tuple[str, ...] = ()
     pair: str = ""
     ranking: str = ""
+    marks: tuple[Marks, Marks] = ((), ())  # what was said of the chosen and the rejected one
 
     @property
     def texts(self) -> Iterator[str]:
@@ -85,6 +87,7 @@ def _parse(line: str, number: int) -> Preference:
         ranking=str(row.get("ranking") or ""),
         flags=tuple(sorted(_raised(row.get("flags") or ()))),
         pair=str(row.get("pair") or ""),
+        marks=read_marks(row, number),
     )
 
 

@@ -22,7 +22,9 @@ from worker.reward.data import Encoded, Preference, encode, hold_out, read_prefe
 from worker.reward.evaluate import evaluate
 from worker.reward.judge import curve_before, judge, write_judgements
 from worker.reward.length import length_report
-from worker.reward.prepare import prepare
+from worker.reward.marks import need_flag, rows_by_flag
+from worker.reward.prepare import prepare, rescale
+from worker.reward.side_heads import SideHeads, Trunk, fit_side_heads
 from worker.reward.strength import Loss
 from worker.reward.train import RewardConfiguration, train
 from worker.reward.variance import VarianceHead, fold, judge_variances, widen
@@ -85,6 +87,8 @@ def train_reward_model(
     configuration = replace(
         configuration, max_length=longest_input(model, configuration.max_length)
     )
+    if configuration.flag:
+        train_rows, eval_rows = _by_flag(train_rows, eval_rows, configuration.flag, seed)
     data = encode(train_rows, tokenizer, configuration.max_length)
     if configuration.epochs is None:
         configuration = replace(configuration, epochs=usual_epochs(data, configuration.batch_size))
@@ -118,8 +122,11 @@ def train_reward_model(
         watch=Watch(model, data, held_out, runtime, batch_size=configuration.batch_size),
     )
     training_seconds = time.monotonic() - training_started
+    if configuration.loss is not Loss.MEAN_VARIANCE:
+        rescale(model, prepared.unit)
     found = _assess(
-        *(model, data, held_out, configuration, runtime),
+        *(model, tokenizer, data, held_out, configuration),
+        runtime=runtime,
         rows=(train_rows, eval_rows),
         progress=progress,
     )
@@ -153,16 +160,18 @@ class _Assessed:
     margins: torch.Tensor
     layer: uncertainty.LastLayer | None
     spread: VarianceHead | None
+    heads: SideHeads | None
     report: dict[str, Any]
 
 
 def _assess(
     model: Any,
+    tokenizer: Any,
     data: Encoded,
     held_out: Encoded,
     configuration: RewardConfiguration,
-    runtime: Runtime,
     *,
+    runtime: Runtime,
     rows: tuple[list[Preference], list[Preference]],
     progress: Progress,
 ) -> _Assessed:
@@ -178,8 +187,24 @@ def _assess(
     layer, doubt = uncertainty.measure_and_judge(
         model, data, held_out, configuration, runtime, judged=judged, progress=progress
     )
-    report = {"eval": judged, "uncertainty": doubt, "variance": variance}
-    return _Assessed(margins, layer, spread, report)
+    trunk = Trunk(model, tokenizer, configuration.max_length, configuration.batch_size, runtime)
+    heads, side = fit_side_heads(
+        trunk,
+        *rows,
+        safety_flag=configuration.safety_flag,
+        attributes=[one.strip() for one in configuration.attributes.split(",") if one.strip()],
+        progress=progress,
+    )
+    report = {"eval": judged, "uncertainty": doubt, "variance": variance, "side_heads": side}
+    return _Assessed(margins, layer, spread, heads, report)
+
+
+def _by_flag(
+    train: list[Preference], held_out: list[Preference], flag: str, seed: int
+) -> tuple[list[Preference], list[Preference]]:
+    """What a flag says of pairs; where it has nothing to say of held-out ones, a part of them."""
+    found, judged = need_flag(train, flag), rows_by_flag(held_out, flag)
+    return (found, judged) if judged else hold_out(found, HELD_OUT, seed)
 
 
 def _split(files: RewardFiles, seed: int) -> tuple[list[Preference], list[Preference]]:
@@ -249,6 +274,8 @@ def _publish(
             uncertainty.save(found.layer, path)
         if found.spread is not None:
             found.spread.save(path)
+        if found.heads is not None:
+            found.heads.save(path)
         tokenizer.padding_side = "right"
         model.eval().save_pretrained(path)
         tokenizer.save_pretrained(path)
@@ -258,6 +285,7 @@ def _publish(
 
     manifest = {
         "kind": _KIND,
+        "objective": report["configuration"]["objective"],
         "data_hash": report["data_hash"],
         "configuration": report["configuration"],
         "code_commit": report["code_commit"],

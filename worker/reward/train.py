@@ -52,6 +52,10 @@ class RewardConfiguration:
     soft_temperature: float = 0.85  # in half points of the 1-8 scale's distance from its middle
     reliability: Reliability = Reliability.AUTO
     length: str = "off"  # or covariate, or log-odds per standard deviation of log length ratio
+    objective: str = "helpfulness"  # or safety: what the scores measure
+    flag: str | None = None  # learn which completion this flag prefers, not which people did
+    safety_flag: str | None = None  # fit a safety head on the trunk by this flag
+    attributes: str = ""  # names, with commas: fit a head on the trunk for each
     has_dropout: bool = False
     checkpoint_every: int = 100  # steps
     ensemble: int = 0  # heads beside the trained one, for standard errors

@@ -30,6 +30,15 @@ def select(
     max_length: Annotated[
         int | None, typer.Option(min=8, help="Tokens; by default what the model was trained with.")
     ] = None,
+    safety_model: Annotated[
+        str | None, typer.Option(help="Folder of a reward model of safety, the second objective.")
+    ] = None,
+    safety_head: Annotated[
+        bool, typer.Option(help="Safety by the head on the reward model's own trunk.")
+    ] = False,
+    combine: Annotated[str, typer.Option(help="llama2 or weights.")] = "llama2",
+    safety_threshold: Annotated[float, typer.Option(help="P(safe) below which it decides.")] = 0.15,
+    safety_weight: Annotated[float, typer.Option(help="Of safety's log-odds, for weights.")] = 1.0,
     seed: int = 0,
     progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
@@ -40,6 +49,7 @@ def select(
     A line may name its ends as a_id and b_id; --features and --scores keep what was read of them.
     """
     from worker.reward.data import read_preferences
+    from worker.reward.panel import combination_of
     from worker.runtime import end_runtime, refuse_several_processes, start_runtime
     from worker.select.rank import Ranker
 
@@ -52,7 +62,12 @@ def select(
     ranked: list[dict[str, Any]] = []
     report: dict[str, Any] = {"n_pairs": len(rows), "n_answered": len(known)}
     if rows:
-        ranker = Ranker(reward_model, runtime, max_length, voice)
+        combination = (
+            combination_of(combine, safety_threshold, safety_weight, safety_model)
+            if safety_model or safety_head
+            else None
+        )
+        ranker = Ranker(reward_model, runtime, max_length, voice, combination=combination)
         ranked, report["precision"] = ranker.rank(rows, known)
         if features is not None:
             ranker.keep(rows, features)

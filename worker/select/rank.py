@@ -10,6 +10,7 @@ from torch import Tensor
 from worker.progress import Progress
 from worker.reward.data import Preference
 from worker.reward.feature_store import FeatureStore
+from worker.reward.panel import Combination, Panel
 from worker.reward.reader import Reader, Scores
 from worker.reward.uncertainty import LastLayer
 from worker.runtime import Runtime
@@ -24,21 +25,29 @@ class Ranker:
     """A reward model that tells what it thinks of a conversation, and through which features."""
 
     def __init__(
-        self, name: str, runtime: Runtime, max_length: int | None, progress: Progress
+        self,
+        name: str,
+        runtime: Runtime,
+        max_length: int | None,
+        progress: Progress,
+        *,
+        combination: Combination | None = None,
     ) -> None:
         self.reader = Reader(
             name, runtime, progress, max_length=max_length, doing="Reading the open pairs"
         )
         self._found: Scores | None = None
+        self.panel = Panel(name, runtime, combination) if combination else None
 
     def rank(
         self, pairs: Pairs, answered: Sequence[Preference]
     ) -> tuple[list[dict[str, Any]], float]:
         """{id, priority, probability, standard_error} of each pair, and the prior precision.
 
-        The probability is that of B winning, by the reward model's calibrated score; its
-        log-odds have the standard error. By the posterior that came with the model; where none
-        did, the error is None and a posterior is made of the comparisons `answered`.
+        The probability is that of B winning, by the reward model's calibrated score, or by that of
+        both objectives where they are combined; the reward model's log-odds have the standard
+        error. By the posterior that came with the model; where none did, the error is None and a
+        posterior is made of the comparisons `answered`.
         """
         conversations = [
             [*pair["prompt"], {"role": "assistant", "content": pair[side]}]
@@ -50,8 +59,10 @@ class Ranker:
             conversations += [[*one.prompt, *one.chosen] for one in answered]
         self._found = found = self.reader.read(conversations)
         n = len(pairs)
-        gap = found.scores[n : 2 * n] - found.scores[:n]
-        p = torch.sigmoid(gap / self.reader.temperature)  # [N]
+        scores = found.scores / self.reader.temperature  # [U]
+        if self.panel is not None:
+            scores = self.panel.scores(conversations[: 2 * n])
+        p = torch.sigmoid(scores[n : 2 * n] - scores[:n])  # [N]
         if self.reader.layer is not None:
             order, errors = self._by_posterior(found, self.reader.layer, p)
             precision = self.reader.layer.posterior.precision
