@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.tables.base import utc_now
-from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
+from app.tables.jobs import ASIDE, Job, JobKind, JobState, WorkerProcess
 
 LEASE = timedelta(seconds=20)
 NOW = func.clock_timestamp(type_=DateTime(timezone=True))
@@ -88,13 +88,13 @@ def find_queued(session: Session, project_id: uuid.UUID, kind: JobKind) -> Job |
 
 
 def find_unfinished(session: Session, project_id: uuid.UUID) -> list[Job]:
-    """Queued and running jobs of a project, oldest first; replies are no part of its loop."""
+    """Queued and running jobs of a project, oldest first, of those that are steps of its loop."""
     return list(
         session.scalars(
             select(Job)
             .where(
                 Job.project_id == project_id,
-                Job.kind != JobKind.REPLY,
+                Job.kind.not_in(ASIDE),
                 Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
             )
             .order_by(Job.created_at)
@@ -110,7 +110,7 @@ _PICK = """
         select j.id from job j join project p on p.id = j.project_id
         where j.state = 'queued' and j.cancel_requested_at is null and not p.is_archived
           and {lane}
-        order by j.created_at, j.id
+        order by j.kind in ('evaluate', 'worth'), j.created_at, j.id
         limit 1
         for update of j skip locked
     )

@@ -16,6 +16,8 @@ COMMANDS = {
     "sft": ("worker.policy.command", "sft"),
     "reward": ("worker.reward.command", "reward"),
     "score": ("worker.reward.asking", "score"),
+    "evaluate": ("worker.reward.evaluating", "evaluate"),
+    "worth": ("worker.reward.leaving", "worth"),
     "policy": ("worker.policy.command", "policy"),
     "sample": ("worker.policy.command", "sample"),
     "select": ("worker.select.command", "select"),

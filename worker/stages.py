@@ -5,6 +5,7 @@ knows files alone, collected (the artefact is verified and hashed), and publishe
 transaction that also ends the job.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from app.datasets.service import export_lines
 from app.jobs import Claim
 from app.policy import service as policies
 from app.reward import service as rewards
+from app.reward import studies
 from app.runs import Outcome
 from app.settings import get_settings
 from app.tables.datasets import PreferenceSet, Split
@@ -225,10 +227,44 @@ def _publish_select(session: Session, job: Claim, folder: Path, outcome: Outcome
     answers.publish_scores(session, _run_id(job), pairs.read_scores(folder))
 
 
+def _prepare_evaluation(session: Session, job: Claim, folder: Path) -> list[str]:  # noqa: ARG001
+    study = studies.of_job(session, job)
+    model = runs.artefact_path(session.get_one(RewardRun, study.reward_run_id))
+    data = str(studies.data_file(study))
+    return [*TRAINER, "evaluate", "--reward-model", model, "--data", data, "--progress", "json"]
+
+
+def _prepare_worth(session: Session, job: Claim, folder: Path) -> list[str]:  # noqa: ARG001
+    """One training a job where they are whole, so that what the loop needs comes between."""
+    study = studies.of_job(session, job)
+    run = session.get_one(RewardRun, study.reward_run_id)
+    frozen = session.get_one(PreferenceSet, run.preference_set_id)
+    if not (frozen.n_train and frozen.n_eval):
+        raise TrainerError("This preference set has no held-out side to measure worth on.")
+    own = studies.study_folder(study)
+    train, held_out, parts = own / "preferences.jsonl", own / "eval.jsonl", own / "parts.json"
+    write_once(train, lambda: export_lines(session, frozen, Split.TRAIN))
+    write_once(held_out, lambda: export_lines(session, frozen, Split.EVAL))
+    write_once(parts, lambda: [json.dumps(studies.list_parts(session, run))])
+    manifest = str(Path(runs.artefact_path(run)) / "manifest.json")
+    return [
+        *(*TRAINER, "worth", "--preferences", str(train), "--eval", str(held_out)),
+        *("--parts", str(parts), "--folder", str(own / "found"), "--progress", "json"),
+        *(("--configuration", manifest, "--most", "1") if study.is_whole else ()),
+        *_reward_base(session, run),
+    ]
+
+
+def _publish_study(session: Session, job: Claim, folder: Path, outcome: Outcome) -> None:  # noqa: ARG001
+    studies.publish(session, job, outcome.report)
+
+
 STAGES: dict[JobKind, Stage] = {
     JobKind.SFT: Stage(_prepare_sft, _collect_model, _publish_policy),
     JobKind.REWARD: Stage(_prepare_reward, _collect_model, _publish_reward),
     JobKind.POLICY: Stage(_prepare_policy, _collect_model, _publish_policy),
     JobKind.SAMPLE: Stage(_prepare_sample, _collect_nothing, _publish_sample),
     JobKind.SELECT: Stage(_prepare_select, _collect_nothing, _publish_select),
+    JobKind.EVALUATE: Stage(_prepare_evaluation, _collect_nothing, _publish_study),
+    JobKind.WORTH: Stage(_prepare_worth, _collect_nothing, _publish_study),
 }

@@ -16,7 +16,7 @@ from app.projects.remaining import count_open_pairs
 from app.reward import service as rewards
 from app.tables.collect import Comparison, Completion, Pair, Prompt
 from app.tables.datasets import PreferenceSet
-from app.tables.jobs import Job, JobKind, JobState
+from app.tables.jobs import ASIDE, Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import Algorithm, PolicyRun, RewardRun, RunState
 
@@ -218,7 +218,7 @@ def _held(session: Session, project_id: uuid.UUID) -> tuple[Held, ...]:
     """Kinds whose newest job ended badly, in the order of the steps."""
     newest = session.scalars(
         select(Job)
-        .where(Job.project_id == project_id, Job.kind != JobKind.REPLY)
+        .where(Job.project_id == project_id, Job.kind.not_in(ASIDE))
         .ext(distinct_on(Job.kind))
         .order_by(Job.kind, Job.created_at.desc(), Job.id)
     )

@@ -18,10 +18,12 @@ from app.db import is_server_away
 from app.errors import Conflict, DomainError, NotFound
 from app.loop.facts import read_facts
 from app.loop.state import NAMES, STEP_OF, Due, Step, decide, refusal
+from app.loop.steps import job_name
 from app.policy import service as policies
 from app.reward import service as rewards
+from app.reward import studies
 from app.tables.datasets import PreferenceSet
-from app.tables.jobs import Job, JobKind, JobState
+from app.tables.jobs import ASIDE, Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import Algorithm, PolicyRun, RewardRun
 
@@ -72,6 +74,11 @@ def try_again(session: Session, project: Project, job_id: uuid.UUID, *, by: uuid
     job = _find_job(session, project, job_id)
     if job.state not in (JobState.FAILED, JobState.CANCELLED):
         raise Conflict("Only what failed or was stopped can be tried again.")
+    if job.kind in ASIDE:
+        studies.go_on(
+            session, studies.find_study(session, project.id, uuid.UUID(job.payload["study"]))
+        )
+        return f"{job_name(job.kind).capitalize()} is tried again."
     facts = read_facts(session, project)
     if facts.jobs:
         raise Conflict(f"First {NAMES[STEP_OF[facts.jobs[0].kind]]} has to end.")
@@ -93,9 +100,9 @@ def stop_job(session: Session, project: Project, job_id: uuid.UUID, *, by: uuid.
         "job.stopped",
         actor_id=by,
         project_id=project.id,
-        subject=NAMES[STEP_OF[job.kind]],
+        subject=job_name(job.kind),
     )
-    name = NAMES[STEP_OF[job.kind]].capitalize()
+    name = job_name(job.kind).capitalize()
     return f"{name} {'was stopped' if job.state is JobState.CANCELLED else 'is stopping'}."
 
 
@@ -139,7 +146,7 @@ def _take_back(session: Session) -> str:
 def _take_one_back(session: Session, job: Job) -> str:
     runs.follow_job(session, job)
     if job.state is JobState.QUEUED:
-        name = NAMES[STEP_OF[job.kind]].capitalize()
+        name = job_name(job.kind).capitalize()
         return f"{name} waits for another worker; its own fell silent."
     return job.error or "A stopped job whose worker was gone has ended."
 
@@ -158,7 +165,9 @@ def _advance_one(session: Session, project: Project) -> str:
     if not _lock(session, project.id, wait=False):
         return ""
     found = decide(read_facts(session, project))
-    return _START[found.step](session, project, None) if isinstance(found, Due) else ""
+    if not isinstance(found, Due):
+        return studies.request_due(session, project)
+    return _START[found.step](session, project, None)
 
 
 def _lock(session: Session, project_id: uuid.UUID, *, wait: bool) -> bool:

@@ -24,6 +24,11 @@ JOB_OF = {
     Step.SAMPLE: JobKind.SAMPLE,
 }
 STEP_OF = {kind: step for step, kind in JOB_OF.items()}
+ASIDE_NAMES = {
+    JobKind.EVALUATE: "evaluating a reward model",
+    JobKind.WORTH: "measuring what the data is worth",
+    JobKind.REPLY: "a reply",
+}
 NAMES = {
     Step.REGISTER: "registering the base model",
     Step.SFT: "supervised fine-tuning",
@@ -32,3 +37,8 @@ NAMES = {
     Step.REWARD: "training the reward model",
     Step.SAMPLE: "sampling new completions",
 }
+
+
+def job_name(kind: JobKind) -> str:
+    """What people call a job of this kind, whether it is a step of the loop or aside of it."""
+    return NAMES[STEP_OF[kind]] if kind in STEP_OF else ASIDE_NAMES[kind]

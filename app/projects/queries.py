@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.tables.accounts import Membership, Person, Role
 from app.tables.collect import AssignmentState, Comparison, FlagAnswer
-from app.tables.jobs import Job, JobKind, JobState
+from app.tables.jobs import ASIDE, Job, JobState
 from app.tables.kinds import PromptAssignment, RankingComparison, Rewrite
 from app.tables.projects import Flag, GuidelineVersion, Project
 
@@ -69,7 +69,7 @@ def live_jobs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid
         .where(
             Job.project_id.in_(project_ids),
             Job.state.in_([JobState.RUNNING, JobState.QUEUED]),
-            Job.kind != JobKind.REPLY,
+            Job.kind.not_in(ASIDE),
         )
         .order_by(Job.state, Job.created_at.desc())
     )

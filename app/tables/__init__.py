@@ -17,6 +17,7 @@ from app.tables import (
     qualifications,
     runs,
     scores,
+    studies,
     talk,
     work,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "qualifications",
     "runs",
     "scores",
+    "studies",
     "talk",
     "work",
 ]

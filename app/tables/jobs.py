@@ -18,7 +18,13 @@ class JobKind(StrEnum):
     POLICY = "policy"
     SAMPLE = "sample"
     SELECT = "select"
+    # Studies of a finished reward model: after whatever the loop needs, and no part of it.
+    EVALUATE = "evaluate"
+    WORTH = "worth"
     REPLY = "reply"  # a lane of its own: short, many at once, and beside whatever trains
+
+
+ASIDE = (JobKind.REPLY, JobKind.EVALUATE, JobKind.WORTH)  # no step of the loop
 
 
 class JobState(StrEnum):

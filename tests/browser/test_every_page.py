@@ -41,6 +41,7 @@ from app.tables.projects import FlagScope, Project
 from tests.browser.conftest import Live
 from tests.browser.walk import Walk, walking
 from tests.loop.worlds import add_metrics, add_policy, add_reward, sample_lines, write_artefact
+from tests.reward.test_studies import add_studies
 from tests.support import join, log_in, make_person, make_project
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -79,7 +80,16 @@ EMPTY = (
         "agree/sample",
         "agree/cost",
     ),
-    *("collect", "collect/history", "loop", "reward", "policy", "datasets", "datasets/prompts"),
+    *(
+        "collect",
+        "collect/history",
+        "loop",
+        "reward",
+        "policy",
+        "studies",
+        "datasets",
+        "datasets/prompts",
+    ),
 )
 KINDS = {
     "is_ranking_on": True,
@@ -97,6 +107,7 @@ NOT_PAGES = {
     "/projects/{slug}/collect/kinds/{kind}/last",
     "/projects/{slug}/collect/kinds/{kind}/pairs/{assignment_id}",
     "/projects/{slug}/reward/{run_id}/files/{name}",
+    "/projects/{slug}/studies/{study_id}/numbers.csv",
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
     "/projects/{slug}/people/consent/people.csv",
@@ -188,6 +199,7 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
     policy.alarms = ["The policy is 21.3 nats from the reference."]
     for run in (reward, policy):
         add_metrics(session, run)
+    studied = add_studies(session, reward)
     write_artefact(policy, {"evaluation_samples.jsonl": sample_lines({0: HOSTILE, 40: "b " * 90})})
     prompt_id = session.scalars(select(Prompt.id)).first()
     amy = make_person(session, "amy")
@@ -209,6 +221,7 @@ def fill(session: Session, project: Project, owner: Person) -> list[str]:
         *(f"collect/answers/{comparison_id}", f"datasets/imports/{done.id}"),
         *(f"datasets/imports/{bad.id}", f"datasets/sets/{frozen.id}"),
         *(f"datasets/prompts/{prompt_id}", f"reward/{reward.id}", f"policy/{policy.id}"),
+        *(f"studies/{one.id}" for one in studied),
     ]
 
 

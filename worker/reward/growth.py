@@ -52,10 +52,10 @@ def learning_curve(
     if len(rows) < FEWEST_TRAIN or len(tests) < FEWEST_HELD_OUT:
         return None
     x, y = (
-        _differences(model, data, chosen, batch_size, runtime)
+        differences(model, data, chosen, batch_size, runtime)
         for data, chosen in ((train, rows), (held_out, tests))
     )  # [N, H], [E, H]
-    x, y = _narrow(x, y)
+    x, y = narrow(x, y)
     weights = (train.weights * train.strengths)[rows].double()  # [N]
     right = _judge_subsets(x, y, weights, stream)
     return {**describe(right, len(train), seed), "method": METHOD, "n_eval": len(tests)}
@@ -137,29 +137,29 @@ def _judge_subsets(
     """Size → [repeats, E]: 1, ½ or 0 for each held-out comparison, by heads on random subsets."""
     order = list(range(len(x)))
     stream.shuffle(order)
-    precision = _choose_precision(x[order], weights[order])
+    precision = choose_precision(x[order], weights[order])
     right, size = {}, len(x)
     while size >= _SMALLEST:
         subsets = [order] if size == len(x) else [
             stream.sample(order, size) for _ in range(_N_REPEATS)
         ]  # fmt: skip
-        scores = torch.stack([y @ _head(x[one], weights[one], precision) for one in subsets])
+        scores = torch.stack([y @ fit(x[one], weights[one], precision) for one in subsets])
         right[size] = ((scores > 0).double() + 0.5 * (scores == 0).double()).numpy()  # [R, E]
         size //= 2
     return right
 
 
-def _choose_precision(x: Tensor, weights: Tensor) -> float:
+def choose_precision(x: Tensor, weights: Tensor) -> float:
     """The prior precision of least log-loss on a fifth of the training rows."""
     cut = len(x) // 5
 
     def loss(precision: float) -> float:
-        return float(-logsigmoid(x[:cut] @ _head(x[cut:], weights[cut:], precision)).mean())
+        return float(-logsigmoid(x[:cut] @ fit(x[cut:], weights[cut:], precision)).mean())
 
     return min(_PRECISIONS, key=loss)
 
 
-def _head(x: Tensor, weights: Tensor, precision: float) -> Tensor:
+def fit(x: Tensor, weights: Tensor, precision: float) -> Tensor:
     weights = weights / weights.mean().clamp(min=1e-12)
     return fit_head(x, lambda difference: -(weights * logsigmoid(difference)).sum(), precision)
 
@@ -186,7 +186,7 @@ def _n_tokens(data: Encoded, rows: Sequence[int]) -> int:
     return sum(len(data.sequences[one]) for one in used)
 
 
-def _differences(
+def differences(
     model: Any, data: Encoded, rows: Sequence[int], batch_size: int, runtime: Runtime
 ) -> Tensor:
     """Features of the preferred less those of the other completion, [rows, H]."""
@@ -199,7 +199,7 @@ def _differences(
     return (chosen - rejected).double()
 
 
-def _narrow(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def narrow(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Both on the first principal directions of x, at most 128 wide, with x's scale as the unit."""
     if x.shape[1] > _MOST_WIDE:
         gram = x.T @ x  # [H, H]

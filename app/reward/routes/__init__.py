@@ -1,5 +1,11 @@
-"""Pages of reward runs, and the frame of pages that policy runs have too."""
+"""Pages of reward runs and their studies, and the frame of pages that policy runs have too."""
 
-from app.reward.routes.rewards import router
+from fastapi import APIRouter
+
+from app.reward.routes import rewards, studies
 
 __all__ = ["router"]
+
+router = APIRouter()
+router.include_router(rewards.router)
+router.include_router(studies.router)
