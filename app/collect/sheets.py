@@ -14,7 +14,7 @@ from app.collect.rerender import render_pair_anew
 from app.collect.slots import AHEAD
 from app.db import Statement
 from app.markdown import RENDERER
-from app.projects.remaining import LEFT, LEFT_FROM, left_of
+from app.projects.remaining import LEFT, LEFT_FROM, MANY, has_plenty, left_of
 from app.tables.collect import Comparison, ComparisonRevision, Completion, Pair, Prompt
 
 
@@ -52,6 +52,7 @@ _N_SINCE = """
     where c.annotator_id = :annotator and c.project_id = :project and c.created_at >= :since
 """
 _DESK = Statement(f"with {LEFT_FROM} select {LEFT}, ({_N_SINCE}) as recent, {_SHEET_OF}")
+_BUSY_DESK = Statement(f"select ({_N_SINCE}) as recent, {_SHEET_OF}")
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,14 @@ def sheet_of(session: Session, pair_id: uuid.UUID, *, is_flipped: bool) -> Sheet
 
 
 def desk_of(session: Session, lease: Lease, since: datetime) -> Desk:
-    """What the compare page shows with a leased pair, in one statement."""
-    values = {"project": lease.project_id, "annotator": lease.annotator_id, "pair": lease.pair_id}
-    row = _rendered(session, _DESK, {**values, "since": since, "slot": lease.slot})
-    left = left_of(session, lease.project_id, lease.annotator_id, row.n_left, row.n_looked)
+    """What the compare page shows with a leased pair, in one statement or, at times, two."""
+    who = {"project": lease.project_id, "annotator": lease.annotator_id, "pair": lease.pair_id}
+    values = {**who, "since": since, "slot": lease.slot}
+    if has_plenty(session, lease.project_id):
+        row, left = _rendered(session, _BUSY_DESK, values), MANY + 1
+    else:
+        row = _rendered(session, _DESK, values)
+        left = left_of(session, lease.project_id, lease.annotator_id, row.n_left, row.n_looked)
     # Once a pair that was leased ahead is seen, the one before it has been answered.
     return Desk(_sheet(row, lease.is_flipped), row.recent + int(lease.slot == AHEAD), left)
 

@@ -4,12 +4,15 @@ The start page and the compare page count by the same function, and handing out 
 by the same conditions. They are written for a `pair` named p.
 """
 
+import math
+import time
 import uuid
 from collections.abc import Collection
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.db import Statement
 from app.projects.walk import BEGUN, NOT_MINE, walk
 from app.tables.collect import Pair
 
@@ -18,10 +21,14 @@ MANY = 100
 # How many pairs that others began are looked at, for the same reason.
 LOOK = 300
 
-FRESH = (
-    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and not p.is_audit "
-    "and " + NOT_MINE.format(id="p.id")
+# Where a project has so many fresh pairs, nobody's own are counted for so many seconds.
+PLENTY, PLENTY_SECONDS = 1_000, 5.0
+MOST_KEPT = 1_000
+
+UNBEGUN = (
+    "p.project_id = :project and p.n_taken = 0 and p.is_open and not p.is_gold and not p.is_audit"
 )
+FRESH = f"{UNBEGUN} and {NOT_MINE.format(id='p.id')}"
 
 # Parts of a statement. What `LEFT` counts is for `left_of` to say; pairs that the person holds in
 # a slot before `:slot` are answered by then.
@@ -54,6 +61,9 @@ case when (select count(*) from fresh) > {MANY} then 0 else
     (select count(*) from begun)
 end as n_looked
 """  # noqa: S608
+_PLENTY = Statement(
+    f"select count(*) as n from (select from pair p where {UNBEGUN} limit {PLENTY}) found"  # noqa: S608
+)
 _LEFT = text(f"with {LEFT_FROM} select {LEFT}")
 
 
@@ -75,6 +85,25 @@ def left_of(
     if n_left == 0 and n_looked == LOOK:
         return int(walk(session, project_id, annotator_id).may_find)
     return min(n_left, MANY + 1)
+
+
+_plenty: dict[uuid.UUID, tuple[float, bool]] = {}
+
+
+def has_plenty(session: Session, project_id: uuid.UUID) -> bool:
+    """Whether there is more to answer than anybody counts, without a look at one person's part.
+
+    Among a thousand pairs that nobody holds or has answered a hundred are left for everyone but
+    whoever skipped nearly all of them. Trusted for a few seconds, in which others take some.
+    """
+    now = time.monotonic()
+    until, is_so = _plenty.get(project_id, (-math.inf, False))
+    if now > until:
+        is_so = _PLENTY.one(session, {"project": project_id}).n == PLENTY
+        if len(_plenty) >= MOST_KEPT:
+            _plenty.clear()
+        _plenty[project_id] = (now + PLENTY_SECONDS, is_so)
+    return is_so
 
 
 def open_pairs(session: Session, project_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:

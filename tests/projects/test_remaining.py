@@ -7,8 +7,16 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.collect.service import Nothing, Why, next_assignment, release, skip
+from app.projects import remaining
 from app.projects import walk as walks
-from app.projects.remaining import LOOK, MANY, count_open_pairs, n_left
+from app.projects.remaining import (
+    LOOK,
+    MANY,
+    PLENTY,
+    count_open_pairs,
+    has_plenty,
+    n_left,
+)
 from app.projects.walk import STEP, Walk, walk
 from app.tables.projects import Project
 from tests.collect.worlds import lease, make_world
@@ -74,6 +82,26 @@ def test_both_pages_stop_counting_at_the_same_number(browsing: Browsing, session
     assert f"more than {MANY} pairs left" in browsing.get("/").text
     assert f"<b>more than {MANY}</b> left" in browsing.get("/projects/garden/collect").text
     assert count_open_pairs(session, project.id) == MANY + 50
+
+
+def test_where_a_project_has_plenty_nobodys_own_are_counted_until_it_has_not(
+    browsing: Browsing, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, (alice,) = make_world(session, "alice", n_pairs=0)
+    make_many(session, project, PLENTY + 1)
+    session.commit()
+    browsing.sign_in(alice)
+    page = browsing.get("/projects/garden/collect").text
+    assert f"<b>more than {MANY}</b> left" in page
+    assert has_plenty(session, project.id)
+    session.execute(text("update pair set is_open = false where n_taken = 0"))
+    session.commit()
+    # Trusted for a few seconds, in which nobody counts to a hundred.
+    assert has_plenty(session, project.id)
+    monkeypatch.setattr(remaining, "PLENTY_SECONDS", 0.0)
+    remaining._plenty.clear()
+    assert not has_plenty(session, project.id)
+    assert "<b>1</b> left" in browsing.get("/projects/garden/collect").text
 
 
 def test_what_comes_back_is_left_and_what_was_skipped_is_not(session: Session) -> None:
