@@ -46,6 +46,9 @@ ANSWERS = text(
             and e.person_id = c.annotator_id and e.lifted_at is null
         )
     )
+    -- What follows from a ranking or an edit was on no page, and has no side and no pace.
+    and not exists (select from ranking_comparison r where r.comparison_id = c.id)
+    and not exists (select from rewrite w where w.derived_comparison_id = c.id)
     order by c.created_at desc, c.id limit :n
     """
 )

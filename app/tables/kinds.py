@@ -167,7 +167,7 @@ class Rewrite(Base):
     edited_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("completion.id", ondelete="CASCADE"))
     # The comparison that says edited above chosen; none where these two were compared before.
     derived_comparison_id: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("comparison.id", ondelete="SET NULL")
+        ForeignKey("comparison.id", ondelete="SET NULL"), index=True
     )
     created_at: Mapped[CreatedAt]
 

@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from app.agree.versions import changed_by, versions
+from app.agree.workforce import load_work
 from app.collect.kinds.changing import Said, change
 from app.collect.kinds.service import record_ranking
 from app.collect.service import FlagIn, change_comparison
@@ -60,3 +61,13 @@ def test_a_changed_ranking_is_one_change_and_not_one_for_each_of_its_pairs(
         ("A: 1", "B: 2", "C: 3"),
         ("A: 3", "B: 2", "C: 1", "“the other way”"),
     ]
+
+
+def test_what_follows_from_a_ranking_is_judged_neither_for_pace_nor_for_sides(
+    session: Session,
+) -> None:
+    project, (alice,) = world(session, "alice", n=1)
+    ranked = take(session, project, alice, PromptKind.RANK)
+    record_ranking(session, ranked, dict(zip(ranked.shown, (1, 2, 3), strict=True)), SAID)
+    session.commit()
+    assert load_work(session, project.id) is None
