@@ -8,6 +8,7 @@ transaction that also ends the job.
 import json
 import shutil
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,17 @@ def _prepare_policy(session: Session, job: Claim, folder: Path) -> list[str]:
         *(*TRAINER, "policy", "--prompts", str(prompts), *_out(folder)),
         *("--policy", runs.artefact_path(parent), "--reference", runs.artefact_path(reference)),
         *("--reward-model", runs.artefact_path(reward)),
-        *options(run.configuration),
+        *_second_objective(session, run),
+        *options({k: v for k, v in run.configuration.items() if k != policies.SAFETY_RUN}),
     ]
+
+
+def _second_objective(session: Session, run: PolicyRun) -> tuple[str, ...]:
+    asked = run.configuration.get(policies.SAFETY_RUN)
+    if asked is None:
+        return ()
+    safety = session.get_one(RewardRun, uuid.UUID(str(asked)))
+    return ("--safety-model", runs.artefact_path(safety))
 
 
 def _set_damaged_aside(folder: Path) -> None:
@@ -218,6 +228,9 @@ def _publish_sample(session: Session, job: Claim, folder: Path, outcome: Outcome
 def _prepare_select(session: Session, job: Claim, folder: Path) -> list[str]:
     run = session.get_one(RewardRun, job.run_id)
     arguments = pairs.prepare(session, job.project_id, str(job.id), folder, runs.run_folder(run.id))
+    safety = rewards.find_safety(session, session.get_one(Project, job.project_id))
+    if safety is not None and safety.id != run.id:
+        arguments = [*arguments, "--safety-model", runs.artefact_path(safety)]
     return [*TRAINER, "select", "--reward-model", runs.artefact_path(run), *arguments]
 
 

@@ -128,7 +128,7 @@ def read_facts(session: Session, project: Project) -> Facts:
         latest_set=Numbered(latest.id, latest.number) if latest else None,
         live_reward=Numbered(reward.id, reward.number) if reward else None,
         live_policy=_numbered_policy(policy),
-        is_set_trained=_is_set_trained(session, latest),
+        is_set_trained=_is_set_trained(session, project, latest),
         is_reward_used=use is not None,
         held_back=_held_back(use),
         is_ranked=_is_ranked(session, reward, sampled_at),
@@ -161,11 +161,13 @@ def _numbered_policy(run: PolicyRun | None) -> LivePolicy | None:
     return LivePolicy(run.id, run.number, run.algorithm, run.sampled_at) if run else None
 
 
-def _is_set_trained(session: Session, latest: PreferenceSet | None) -> bool:
+def _is_set_trained(session: Session, project: Project, latest: PreferenceSet | None) -> bool:
     return latest is not None and _has(
         session,
         exists().where(
-            RewardRun.preference_set_id == latest.id, RewardRun.state == RunState.FINISHED
+            RewardRun.preference_set_id == latest.id,
+            RewardRun.objective == project.objective,
+            RewardRun.state == RunState.FINISHED,
         ),
     )
 

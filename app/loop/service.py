@@ -210,9 +210,13 @@ def _set_to_train_on(session: Session, project: Project, by: uuid.UUID | None) -
 
 def _policy(session: Session, project: Project, by: uuid.UUID | None) -> str:
     reward = rewards.find_live(session, project)
-    run = policies.request_run(session, project, Algorithm.PPO, reward_run=reward, requested_by=by)
+    safety = rewards.find_safety(session, project)
+    run = policies.request_run(
+        session, project, Algorithm.PPO, reward_run=reward, safety_run=safety, requested_by=by
+    )
     number = reward.number if reward else 0
-    return f"Policy run {run.number} will be optimised against reward run {number}."
+    beside = f", beside it reward run {safety.number} for safety" if safety else ""
+    return f"Policy run {run.number} will be optimised against reward run {number}{beside}."
 
 
 def _sample(session: Session, project: Project, by: uuid.UUID | None) -> str:

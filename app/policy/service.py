@@ -18,6 +18,8 @@ from app.tables.runs import Algorithm, PolicyRun, RewardRun, RunState
 TINY_RATE, USUAL_RATE = 1e-3, 1e-5
 TINY_SFT = {"epochs": 3.0, "learning_rate": 5e-3, "batch_size": 32}
 JOB_OF = {Algorithm.SFT: JobKind.SFT, Algorithm.PPO: JobKind.POLICY}
+# In a configuration: the reward run of safety. The worker makes a folder of it.
+SAFETY_RUN = "safety_run"
 
 
 def default_configuration(project: Project, algorithm: Algorithm) -> dict[str, Any]:
@@ -52,12 +54,14 @@ def request_run(
     algorithm: Algorithm,
     *,
     reward_run: RewardRun | None = None,
+    safety_run: RewardRun | None = None,
     configuration: dict[str, Any] | None = None,
     requested_by: uuid.UUID | None = None,
 ) -> PolicyRun:
     """A policy run and the job for it: SFT from the base model, PPO from the live policy.
 
-    PPO keeps near the project's first policy and needs `reward_run`. Raises Conflict for what is
+    PPO keeps near the project's first policy and needs `reward_run`; a `safety_run`, of this
+    project or another, is the second objective. Raises Conflict for what is
     missing, or when such a job waits already.
     """
     defaults = default_configuration(project, algorithm)
@@ -68,6 +72,8 @@ def request_run(
             raise Conflict("A policy is optimised from a live policy, by a live reward model.")
         run.parent_id, run.reference_id = parent.id, reference.id
         run.reward_run_id = reward_run.id
+        if safety_run is not None:
+            run.configuration = run.configuration | {SAFETY_RUN: str(safety_run.id)}
     session.flush()
     jobs.enqueue(session, project.id, JOB_OF[algorithm], run_id=run.id)
     runs.note(session, run, "requested", requested_by, {"algorithm": algorithm.value})

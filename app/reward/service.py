@@ -11,7 +11,7 @@ from app import jobs, runs
 from app.reward import judgements
 from app.tables.datasets import PreferenceSet
 from app.tables.jobs import Job, JobKind
-from app.tables.projects import Project
+from app.tables.projects import Objective, Project
 from app.tables.runs import RewardRun
 
 BATCH, TINY_BATCH = 32, 64
@@ -39,15 +39,22 @@ def request_run(
     configuration: dict[str, Any] | None = None,
     requested_by: uuid.UUID | None = None,
 ) -> RewardRun:
-    """A reward run on a preference set, and the job for it. Raises Conflict when one waits."""
-    defaults = default_configuration(project, preference_set.n_train)
+    """A reward run on a preference set, and the job for it. Raises Conflict when one waits.
+
+    It learns the project's objective, or with `objective` and `flag` in the configuration what a
+    flag says of the other one.
+    """
+    options = default_configuration(project, preference_set.n_train) | (configuration or {})
+    objective = Objective(options.get("objective", project.objective))
+    if objective is not Objective.HELPFULNESS:
+        options |= {"objective": objective.value}
     run = RewardRun(
         project_id=project.id,
         number=runs.next_number(session, RewardRun, project.id),
-        objective=project.objective,
+        objective=objective,
         preference_set_id=preference_set.id,
         base_model=project.base_model,
-        configuration=defaults | (configuration or {}),
+        configuration=options,
     )
     session.add(run)
     session.flush()
@@ -103,6 +110,19 @@ def find_live(session: Session, like: RewardRun | Project) -> RewardRun | None:
         select(RewardRun).where(
             RewardRun.project_id == project_id,
             RewardRun.objective == like.objective,
+            RewardRun.is_live,
+        )
+    )
+
+
+def find_safety(session: Session, project: Project) -> RewardRun | None:
+    """The live reward run of safety beside the project's own objective, if that is another."""
+    if project.objective is Objective.SAFETY:
+        return None
+    return session.scalar(
+        select(RewardRun).where(
+            RewardRun.project_id == project.id,
+            RewardRun.objective == Objective.SAFETY,
             RewardRun.is_live,
         )
     )
