@@ -93,7 +93,7 @@ def show_account(
     run_id: uuid.UUID, what: str, access: StaffAccess, session: SessionDep
 ) -> Response:
     """One chart of a run's page as CSV: strength, calibration, growth, tastes, flags, annotators,
-    topics or surprises. Raises NotFound for another."""
+    groups, topics or surprises. Raises NotFound for another."""
     run = runs.find(session, RewardRun, access.project.id, run_id)
     table = _database_table(session, run, what) or account.as_table(run, what)
     if table is None:
@@ -108,6 +108,9 @@ def _database_table(session: Session, run: RewardRun, what: str) -> account.Tabl
             [str(s.pair_id), s.rating, s.probability, s.margin, s.annotator, s.prompt]
             for s in found
         ]
+    if what == "groups":
+        shares = [account.share(*one) for one in judgements.by_group(session, run)]
+        return account.share_table("group", shares)
     if what == "topics":
         rows: list[list[object]] = [
             [key, value, n, accuracy]

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import case, delete, func, insert, select, text
 from sqlalchemy.orm import Session, aliased
 
 from app.reward import artefacts
 from app.reward.paired import Couple
-from app.tables.collect import Pair, Prompt
+from app.tables.collect import Comparison, Pair, Prompt
 from app.tables.datasets import PreferenceRow
+from app.tables.groups import GroupMember, PersonGroup
 from app.tables.runs import Judgement, RewardRun
 
 FILE = "held_out.jsonl"
@@ -150,6 +151,28 @@ def by_topic(session: Session, run: RewardRun) -> dict[str, list[tuple[str, int,
     for key, value, n, accuracy in rows:
         found.setdefault(key, []).append((value, n, float(accuracy)))
     return found
+
+
+def by_group(session: Session, run: RewardRun) -> list[tuple[str, int, float]]:
+    """(group of annotators, held-out comparisons, accuracy); a person may be in several."""
+    right = case((Judgement.margin > 0, 1.0), (Judgement.margin == 0, 0.5), else_=0.0)
+    rows = session.execute(
+        select(PersonGroup.name, func.count(), func.avg(right))
+        .select_from(Judgement)
+        .join(PreferenceRow, PreferenceRow.position == Judgement.position)
+        .join(Comparison, Comparison.id == PreferenceRow.comparison_id)
+        .join(GroupMember, GroupMember.person_id == Comparison.annotator_id)
+        .join(PersonGroup, PersonGroup.id == GroupMember.group_id)
+        .where(
+            Judgement.run_id == run.id,
+            PreferenceRow.preference_set_id == run.preference_set_id,
+            PreferenceRow.is_about_equal.is_(False),
+            PersonGroup.project_id == run.project_id,
+        )
+        .group_by(PersonGroup.id)
+        .order_by(func.count().desc(), PersonGroup.name)
+    )
+    return [(name, n, float(accuracy)) for name, n, accuracy in rows]
 
 
 def list_couples(session: Session, one: RewardRun, two: RewardRun) -> list[Couple]:

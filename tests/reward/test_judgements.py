@@ -8,16 +8,18 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.accounts.groups import add_group, set_groups
 from app.datasets.service import freeze
 from app.reward import account, judgements
 from app.reward.paired import Couple, contest
+from app.tables.accounts import Person, Role
 from app.tables.collect import Pair, Prompt
 from app.tables.datasets import PreferenceRow, PreferenceSet
 from app.tables.projects import Project
 from app.tables.runs import Judgement, RewardRun
 from tests.datasets.support import add_pairs, answer
 from tests.loop.worlds import add_reward, make_staff, write_artefact
-from tests.support import Browsing, make_person
+from tests.support import Browsing, join, make_person
 
 N = 24
 
@@ -98,6 +100,23 @@ def test_topics_are_those_keys_of_the_metadata_that_sort_prompts(
     assert sorted(found["topic"]) == [("garden", N // 2, 1.0), ("kitchen", N // 2, 1.0)]
     page = browsing.get(f"/projects/garden/reward/{run.id}").text
     assert "Accuracy by topic" in page
+
+
+def test_accuracy_by_group_of_annotators_stands_where_there_are_groups(
+    session: Session, world: tuple[Project, PreferenceSet], browsing: Browsing
+) -> None:
+    project, frozen = world
+    run = judged(session, project, frozen, 2, [1.0, -1.0] * (N // 2))
+    assert judgements.by_group(session, run) == []
+    alice = session.scalars(select(Person).where(Person.name == "alice")).one()
+    join(session, project, alice, Role.ANNOTATOR)
+    experts = add_group(session, project, "Experts", by=None)
+    set_groups(session, project, alice, [experts.id], by=None)
+    session.commit()
+    assert judgements.by_group(session, run) == [("Experts", N, 0.5)]
+    assert "Accuracy by group" in browsing.get(f"/projects/garden/reward/{run.id}").text
+    address = f"/api/v1/projects/garden/reward-runs/{run.id}/account/groups.csv"
+    assert "Experts,24,0.5" in browsing.get(address).text
 
 
 def test_the_page_says_the_ceiling_the_alarm_and_the_next_doubling(

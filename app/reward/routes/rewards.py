@@ -70,6 +70,7 @@ def _account_values(session: Session, run: RewardRun, csv_url: str) -> dict[str,
             csv_url=base + "annotators.csv",
             about="Under the names that the preference set gives, most answers first.",
         ),
+        *_group_chart(session, run, base + "groups.csv"),
         *_topic_charts(session, run, base + "topics.csv"),
     ]  # fmt: skip
     return {
@@ -79,6 +80,16 @@ def _account_values(session: Session, run: RewardRun, csv_url: str) -> dict[str,
         "surprises": judgements.list_surprises(session, run),
         "surprises_csv": base + "surprises.csv",
     }
+
+
+def _group_chart(session: Session, run: RewardRun, csv_url: str) -> list[Markup]:
+    """Accuracy by group of annotators, where the project has groups."""
+    rows = [account.share(*one) for one in judgements.by_group(session, run)]
+    if not rows:
+        return []
+    title = account.spread_sentence("group", rows)
+    about = "Of annotators; one who is in several groups counts in each."
+    return [account.shares_chart("groups", title, rows, "group", csv_url=csv_url, about=about)]
 
 
 def _topic_charts(session: Session, run: RewardRun, csv_url: str) -> list[Markup]:
