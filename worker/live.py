@@ -168,6 +168,7 @@ class Watch:
         self._since: datetime | None = None
         self._known: dict[str, int] = {}  # answers that the overlap brings again, by revision
         self._decided: tuple[int, int] | None = None
+        self._beliefs: dict[uuid.UUID, float] = {}
         self._missing: list[str] = []
         self._pool_at = self._changed_at = self._decided_at = float("-inf")
         self._is_settled = True
@@ -205,7 +206,8 @@ class Watch:
         with session_scope() as session:
             self._since = answers.now(session)
             self._decided = answers.decided(session, self.run)
-            all_ = answers.different(session, self.run)
+            self._beliefs = answers.beliefs(session, self.run)
+            all_ = answers.different(session, self.run, self._beliefs)
         self._learn(all_, is_all=True)
         self._fill_pool()
         return True
@@ -216,7 +218,9 @@ class Watch:
         assert since is not None  # noqa: S101 (an open watch has looked)
 
         def look(session: Session) -> tuple[datetime, list[dict[str, Any]]]:
-            return answers.now(session), answers.changed_since(session, self.run, since - OVERLAP)
+            return answers.now(session), answers.changed_since(
+                session, self.run, self._beliefs, since - OVERLAP
+            )
 
         self._since, found = self._read(look)
         fresh = [one for one in found if self._known.get(one["id"]) != one["revision"]]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import runs
 from app.datasets.service import find_set
 from app.errors import Invalid, NotFound
-from app.reward import account, figures, judgements, queries
+from app.reward import account, doubt, figures, judgements, queries
 from app.reward.queries import Curve
 from app.reward.service import request_run
 from app.spreadsheet import as_csv
@@ -86,6 +86,15 @@ def show_metrics(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) ->
     run = runs.find(session, RewardRun, access.project.id, run_id)
     text = metrics_as_csv(queries.read_metrics(session, run.id))
     return csv_response(text, f"reward-run-{run.number}.csv")
+
+
+@router.get(BASE + "/{run_id}/scores.csv")
+def show_scores(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> Response:
+    """Every completion that the run read, with its score and standard error, best first."""
+    run = runs.find(session, RewardRun, access.project.id, run_id)
+    head = ["completion", "score", "standard_error"]
+    rows = [[str(one), score, error] for one, score, error in doubt.list_scores(session, run)]
+    return csv_response(as_csv(head, rows), f"reward-run-{run.number}-scores.csv")
 
 
 @router.get(BASE + "/{run_id}/account/{what}.csv")

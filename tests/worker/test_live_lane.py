@@ -2,26 +2,31 @@
 
 import os
 import signal
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.collect.answers import change_comparison
-from app.tables.accounts import Person
+from app.tables.accounts import Person, Role
 from app.tables.agree import Exclusion
 from app.tables.base import utc_now
 from app.tables.collect import Comparison, Pair
+from app.tables.datasets import PreferenceRow, Split
+from app.tables.kinds import PromptAssignment, PromptKind, RankingComparison
 from app.tables.projects import Project
 from app.tables.runs import RewardRun
 from app.tables.scores import CompletionScore, LiveReward
-from tests.support import make_person
+from tests.support import join, make_person
 from tests.worker.live_world import answer, make_baskets, train
 from tests.worker.workers import QUICK
 from worker import live
 from worker.live import LiveLane
+from worker.select import answers
 from worker.select.pool import FRONT
 
 
@@ -146,8 +151,6 @@ def live_front(pairs: dict[str, tuple[float, float | None]]) -> int:
 
 def answer_of_training(session: Session, run: RewardRun) -> None:
     """One that the training learnt from says the opposite now."""
-    from app.tables.datasets import PreferenceRow, Split
-
     row = session.scalars(
         select(PreferenceRow).where(
             PreferenceRow.preference_set_id == run.preference_set_id,
@@ -192,3 +195,36 @@ def test_without_a_posterior_nothing_is_started(session: Session, lane: LiveLane
     session.commit()
     assert not lane.turn()
     assert lane.speaker._child is None
+
+
+def test_an_annotator_is_believed_as_the_training_did_and_a_ranking_counts_once(
+    session: Session,
+) -> None:
+    project, ada = make_baskets(session, 4)
+    answer(session, project, ada, 8)
+    run = train(session, project)
+    name = session.scalars(select(PreferenceRow.annotator_hash)).first()
+    belief = {"annotators": [{"annotator": name, "weight": 0.4}]}
+    run.report = {**run.report, "reliability": belief}
+    bob = make_person(session, "bob")
+    join(session, project, bob, Role.ANNOTATOR)
+    session.commit()
+    answer(session, project, ada, 1)
+    answer(session, project, bob, 1)
+    (live_run,) = answers.live_runs(session)
+    beliefs = answers.beliefs(session, live_run)
+    told = answers.different(session, live_run, beliefs)
+    assert sorted(one["now"]["weight"] for one in told) == [0.4, 1.0]
+    # Two comparisons that follow from one ranking are one judgement.
+    shown = PromptAssignment(
+        project_id=project.id, prompt_id=session.scalars(select(Pair.prompt_id)).first(),
+        annotator_id=ada.id, kind=PromptKind.RANK, lease_until=utc_now(),
+    )  # fmt: skip
+    session.add(shown)
+    session.flush()
+    for one in told:
+        session.add(RankingComparison(comparison_id=uuid.UUID(one["id"]), ranking_id=shown.id))
+    session.commit()
+    told = answers.changed_since(session, live_run, beliefs, utc_now() - timedelta(minutes=5))
+    new = [one["now"]["weight"] for one in told if one["trained"] is None]
+    assert sorted(new) == [0.2, 0.5]

@@ -78,7 +78,7 @@ def losses_of(
         return tie_losses(chosen, rejected, is_tie, threshold)
     targets = torch.ones_like(chosen)
     if loss is Loss.SOFT:
-        targets = _expected(strength_targets(strengths, soft), posteriors, soft)
+        targets = expected_targets(strength_targets(strengths, soft), posteriors, soft)
     losses = soft_target_losses(chosen, rejected, torch.where(is_tie, 0.5, targets))
     if loss is Loss.MARGIN:
         wide = margin_losses(chosen, rejected, strength_margins(strengths))
@@ -86,7 +86,7 @@ def losses_of(
     return losses
 
 
-def _expected(targets: Tensor, posteriors: Tensor | None, soft: float) -> Tensor:
+def expected_targets(targets: Tensor, posteriors: Tensor | None, soft: float) -> Tensor:
     """Targets [B], and where a row of `posteriors` [B, 8] is known its mean over the ratings."""
     if posteriors is None:
         return targets

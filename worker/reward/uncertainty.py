@@ -28,7 +28,7 @@ from worker.reward.laplace import (
 )
 from worker.reward.loss import strength_targets
 from worker.reward.score import read_features
-from worker.reward.strength import Loss, pair_weights
+from worker.reward.strength import Loss, expected_targets, pair_weights
 from worker.reward.train import RewardConfiguration
 from worker.runtime import Runtime
 
@@ -251,7 +251,11 @@ def _evidence(data: Encoded, rows: Tensor, counting: Counting) -> tuple[Tensor, 
     strengths, ties = data.strengths[rows].tolist(), data.is_tie[rows].tolist()
     targets = [counting.target(s, is_tie=t) for s, t in zip(strengths, ties, strict=True)]
     weights = pair_weights(data, Loss(counting.loss))[rows].double()
-    return torch.tensor(targets, dtype=torch.float64), weights
+    found = torch.tensor(targets)
+    if counting.loss == Loss.SOFT and data.posteriors is not None:
+        told = expected_targets(found, data.posteriors[rows], counting.soft_temperature)
+        found = torch.where(data.is_tie[rows], found, told)
+    return found.double(), weights
 
 
 def _differences(

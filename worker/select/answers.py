@@ -1,7 +1,7 @@
 """What the live last layer needs from the database, and what it leaves there."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session, aliased
 from app.datasets.queries import is_counted
 from app.tables.collect import Comparison, Completion, Pair, Prompt
 from app.tables.datasets import PreferenceRow, Split
+from app.tables.kinds import RankingComparison
+from app.tables.runs import RewardRun
 from app.tables.scores import CompletionScore
 from worker.select.pairs import MOST_PAIRS, is_fresh
 
@@ -112,7 +114,24 @@ def now(session: Session) -> datetime:
     return found
 
 
-def different(session: Session, run: LiveRun) -> list[dict[str, Any]]:
+def beliefs(session: Session, run: LiveRun) -> dict[uuid.UUID, float]:
+    """How much the training believed each annotator that it estimated, beside 1 for the mean."""
+    report: dict[str, Any] = session.get_one(RewardRun, run.id).report.get("reliability") or {}
+    weights = {one["annotator"]: float(one["weight"]) for one in report.get("annotators") or ()}
+    if not weights:
+        return {}
+    rows = session.execute(
+        select(Comparison.annotator_id, PreferenceRow.annotator_hash)
+        .distinct()
+        .join(Comparison, Comparison.id == PreferenceRow.comparison_id)
+        .where(PreferenceRow.preference_set_id == run.preference_set_id)
+    )
+    return {person: weights[name] for person, name in rows if name in weights}
+
+
+def different(
+    session: Session, run: LiveRun, beliefs: Mapping[uuid.UUID, float]
+) -> list[dict[str, Any]]:
     """Every answer that differs from what the training learnt, oldest first; see Desk."""
     frozen, statement = _answers(run)
     is_learnt = frozen.split == Split.TRAIN
@@ -132,10 +151,12 @@ def different(session: Session, run: LiveRun) -> list[dict[str, Any]]:
         .order_by(Comparison.created_at.desc(), Comparison.id)
         .limit(MOST_ANSWERS)
     ).all()
-    return [_as_answer(row) for row in reversed(rows)]
+    return [_as_answer(row, beliefs) for row in reversed(rows)]
 
 
-def changed_since(session: Session, run: LiveRun, since: datetime) -> list[dict[str, Any]]:
+def changed_since(
+    session: Session, run: LiveRun, beliefs: Mapping[uuid.UUID, float], since: datetime
+) -> list[dict[str, Any]]:
     """Answers given or changed since then, oldest first; held-out ones of the training not."""
     frozen, statement = _answers(run)
     of_project = Comparison.project_id == run.project_id
@@ -151,18 +172,20 @@ def changed_since(session: Session, run: LiveRun, since: datetime) -> list[dict[
             or_(frozen.comparison_id.is_(None), frozen.split == Split.TRAIN),
         ).order_by(Comparison.created_at, Comparison.id)
     )
-    return [_as_answer(row) for row in rows]
+    return [_as_answer(row, beliefs) for row in rows]
 
 
 def _answers(run: LiveRun) -> tuple[Any, Select[Any]]:
     """Answers beside how the run's preference set froze them."""
     frozen = aliased(PreferenceRow, name="frozen")
-    ranking = aliased(Pair, name="ranking")
+    own, whole = aliased(RankingComparison), aliased(RankingComparison)
     # All pairs of one ranking together count as one answer does.
     n_ranked = (
         select(func.count())
-        .where(ranking.prompt_id == Pair.prompt_id, ranking.ranking_id == Pair.ranking_id)
-        .correlate(Pair)
+        .select_from(own)
+        .join(whole, whole.ranking_id == own.ranking_id)
+        .where(own.comparison_id == Comparison.id)
+        .correlate(Comparison)
         .scalar_subquery()
     )
     statement = (
@@ -170,6 +193,7 @@ def _answers(run: LiveRun) -> tuple[Any, Select[Any]]:
             Comparison.id,
             Comparison.revision,
             Comparison.pair_id,
+            Comparison.annotator_id,
             Pair.completion_a_id,
             Pair.completion_b_id,
             Comparison.rating,
@@ -192,10 +216,11 @@ def _answers(run: LiveRun) -> tuple[Any, Select[Any]]:
     return frozen, statement
 
 
-def _as_answer(row: Any) -> dict[str, Any]:
-    weight = 1.0 / max(row.n_ranked, 1) if row.was_weight is None else row.was_weight
+def _as_answer(row: Any, beliefs: Mapping[uuid.UUID, float]) -> dict[str, Any]:
+    """What it says weighs as its annotator was believed in the training; new people weigh 1."""
+    weight = beliefs.get(row.annotator_id, 1.0) * (row.was_weight or 1.0) / max(row.n_ranked, 1)
     says = {"rating": row.rating, "is_tie": row.is_about_equal, "weight": weight}
-    trained = {"rating": row.was_rating, "is_tie": row.was_equal, "weight": row.was_weight}
+    trained = {"rating": row.was_rating, "is_tie": row.was_equal, "weight": weight}
     return {
         "id": str(row.id),
         "revision": row.revision,

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app import runs
-from app.reward import account, figures, judgements, queries, service
+from app.reward import account, doubt, figures, judgements, queries, service
 from app.reward.paired import contest
 from app.reward.routes.frame import RunPages, run_router
 from app.tables.projects import Project
@@ -44,6 +44,8 @@ def _run_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any
         "uses": queries.list_uses(session, run.id),
         "comparable": runs.list_comparable(session, run),
         **(_account_values(session, run, csv_url) if run.report else NO_ACCOUNT),
+        **doubt.values_of(session, run),
+        "scores_csv": csv_url.removesuffix("metrics.csv") + "scores.csv",
     }
 
 
