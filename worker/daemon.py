@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import jobs
 from app.db import get_engine, is_passing, session_scope
+from app.loop.idle import keep_up
 from app.loop.service import advance
 from app.tables.jobs import JobKind
 from worker.device import describe_device
@@ -95,6 +96,8 @@ class Worker:
         with session_scope() as session:
             job = jobs.claim(session, self.name, timedelta(seconds=self.pace.lease))
         if job is None:
+            with session_scope() as session:
+                keep_up(session)
             return False
         logger.info("Job %s: %s, attempt %d.", job.id, job.kind, job.attempt)
         self._said.clear()

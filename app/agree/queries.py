@@ -237,6 +237,20 @@ def flag_patterns(session: Session, project_id: uuid.UUID) -> dict[uuid.UUID, Pa
     }
 
 
+N_COUNTED = text(
+    """
+    select coalesce(sum(n * (select sum(c) from unnest(counts) c)), 0)::bigint
+    from agreement_pattern where project_id = :project and scope = :every
+    """
+)
+
+
+def n_counted(session: Session, project_id: uuid.UUID) -> int:
+    """Ratings that the state holds, over all versions and times."""
+    values = {"project": project_id, "every": EVERY_VERSION}
+    return int(session.execute(N_COUNTED, values).scalar_one())
+
+
 def n_annotators(session: Session, project_id: uuid.UUID) -> int:
     found = select(func.count()).where(
         Membership.project_id == project_id, Membership.role == Role.ANNOTATOR

@@ -63,7 +63,7 @@ def overview(session: Session, project: Project, chosen: Filter) -> Overview:
     patterns = queries.read_patterns(session, project.id, chosen)
     whole = figures(patterns.counts, patterns.times)
     # What would hold for new people is drawn from all of them.
-    wide = Interval(None, None) if chosen.group else wide_interval(session, project.id, whole)
+    wide = Interval(None, None) if chosen.group else wide_interval(session, project.id)
     return Overview(
         whole, wide, by_week(session, project, chosen),
         by_version(session, project, chosen),
@@ -101,24 +101,29 @@ def by_group(session: Session, project: Project) -> list[Cut]:
     return cuts
 
 
-def wide_interval(session: Session, project_id: uuid.UUID, whole: Figures) -> Interval:
+def refresh(session: Session, project_id: uuid.UUID) -> None:
+    """Bring up to date all that a first look at agreement would else have to wait for."""
+    catch_up(session, project_id)
+    wide_interval(session, project_id)
+
+
+def wide_interval(session: Session, project_id: uuid.UUID) -> Interval:
     """The interval over items and annotators, of all versions and times; kept until data grows.
 
     Drawn from up to `WIDE_PAIRS` shared pairs, which makes it a little wider still.
     """
     progress = queries.progress_of(session, project_id)
-    n = whole.reading.n_ratings
     if progress is None:
         return Interval(None, None)
+    n = queries.n_counted(session, project_id)
     if progress.wide_n == 0 or not progress.wide_n / GROWTH <= n <= progress.wide_n * GROWTH:
-        _draw_wide(session, progress)
+        _draw_wide(session, progress, n)
     return Interval(progress.wide_low, progress.wide_high)
 
 
-def _draw_wide(session: Session, progress: AgreementProgress) -> None:
+def _draw_wide(session: Session, progress: AgreementProgress, n: int) -> None:
     rows = queries.shared_sample(session, progress.project_id, WIDE_PAIRS)
-    every = queries.read_patterns(session, progress.project_id, Filter())
-    progress.wide_n = int((every.counts.sum(axis=1) * every.times).sum())
+    progress.wide_n = n
     found = Interval(None, None)
     if rows:
         _, items = np.unique([str(row.pair_id) for row in rows], return_inverse=True)
