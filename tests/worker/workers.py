@@ -78,7 +78,7 @@ def worker_process(name: str, mode: str, lease: float = 20) -> Iterator[subproce
         process.wait()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 40) -> None:
     give_up_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up_at, "it did not happen in time"
