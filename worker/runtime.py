@@ -227,15 +227,15 @@ def all_reduce_mean(tensor: torch.Tensor, runtime: Runtime) -> torch.Tensor:
 def distribute(model: Any, runtime: Runtime) -> Any:
     """The model that averages gradients over processes; the model itself when alone.
 
-    Buffers stay each process's own: they are constants in the networks used here, and to send
-    them at each pass would make processes of unlike numbers of passes wait for each other.
+    Buffers stay each process's own once it begins: they are constants in the networks used here,
+    and to send them at each pass would make processes of unlike numbers of passes wait.
     """
     from torch.nn.parallel import DistributedDataParallel
 
     if runtime.world_size == 1:
         return model
     # Without device_ids it leaves what it is given where it is; callers move their own tensors.
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    return DistributedDataParallel(model, forward_sync_buffers=False)
 
 
 def unwrap(model: Any) -> Any:

@@ -79,5 +79,5 @@ def test_rows_that_share_nothing_are_cut_evenly_and_those_of_like_length_meet_un
 def test_epochs_are_more_where_a_step_reads_many_rows_and_one_elsewhere() -> None:
     assert usual_epochs(encoded([(2 * number, 2 * number + 1) for number in range(70)]), 16) == 1
     assert usual_epochs(tournaments(10, 4), 14) == 1
-    assert usual_epochs(tournaments(12, 30, votes=5), 32) == 4
+    assert usual_epochs(tournaments(12, 30, votes=5), 32) == 6
     assert usual_epochs(tournaments(1, 30), 32) == 8

@@ -7,8 +7,9 @@ import torch
 import transformers
 from torch.nn.functional import logsigmoid
 
+from worker.reward.forward import forward
 from worker.reward.packing import Block, Branch, Gathered, lay_out, share_prefixes
-from worker.reward.score import forward
+from worker.reward.score import read_features, score_sequences
 from worker.reward.scorer import Scorer, packed_forward
 from worker.runtime import Runtime
 
@@ -36,6 +37,7 @@ DISTILBERT = {
     **{"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "num_labels": 1},
 }
 BLOOM = {"vocab_size": 90, "hidden_size": 32, "n_layer": 2, "n_head": 4, "pad_token_id": 0}
+BLOOM |= {"num_labels": 1}
 
 
 def network(family: str, **settings: Any) -> Any:
@@ -116,6 +118,18 @@ def test_a_scorer_gives_scores_in_the_order_of_what_it_was_given() -> None:
         with torch.no_grad():
             together, alone = scorer(rows), torch.cat([scorer([row]) for row in rows])
         torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["Llama", "Bert", "Bloom"])
+def test_batches_of_scores_and_features_are_those_of_each_sequence_alone(family: str) -> None:
+    model = network(family, **(BLOOM if family == "Bloom" else SMALL)).eval()
+    rows = [side for row in pairs() for side in row]
+    with torch.no_grad():
+        alone = torch.cat([forward(model, [row], RUNTIME) for row in rows])
+    torch.testing.assert_close(score_sequences(model, rows, 5, RUNTIME), alone, atol=1e-5, rtol=0)
+    features = read_features(model, rows, 5, RUNTIME)
+    head = model.score if hasattr(model, "score") else model.classifier
+    torch.testing.assert_close(head(features)[:, 0].detach(), alone, atol=1e-5, rtol=0)
 
 
 def test_what_sequences_begin_with_stands_once_in_the_row() -> None:

@@ -239,7 +239,7 @@ def test_help_is_there_without_loading_torch() -> None:
 _GRADIENTS = """
 import sys, torch
 from worker.models import load_reward_model, load_tokenizer
-from worker.reward.score import forward
+from worker.reward.forward import forward
 from worker.runtime import distribute, end_runtime, start_runtime
 runtime = start_runtime(0, "cpu", threads=1)
 model = load_reward_model(sys.argv[1], runtime, load_tokenizer(sys.argv[1]))

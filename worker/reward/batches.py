@@ -11,7 +11,7 @@ from worker.reward.data import Encoded
 _SHARED_ENOUGH = 3.0
 _BATCHES_SORTED_TOGETHER = 32
 # Steps that a run takes at least where sharing makes its epochs short; measured on real pairs.
-_FEWEST_STEPS = 48
+_FEWEST_STEPS = 72
 
 
 def cut_batches(
@@ -43,7 +43,7 @@ def shares_completions(data: Encoded) -> bool:
 
 
 def usual_epochs(data: Encoded, batch_size: int) -> float:
-    """One, or where a step reads many rows at once as many as make 48 steps, at most 8.
+    """One, or where a step reads many rows at once as many as make 72 steps, at most 8.
 
     Never more steps than the same rows would take if they shared nothing.
     """

@@ -57,6 +57,15 @@ def reward(
     dropout: Annotated[
         bool | None, typer.Option(help="The base model's dropout; by default encoders keep it.")
     ] = None,
+    recomputes: Annotated[
+        bool, typer.Option("--recompute", help="Spare memory: compute states twice.")
+    ] = False,
+    lora_rank: Annotated[
+        int | None, typer.Option("--lora", min=1, help="Train adapters of this rank alone (peft).")
+    ] = None,
+    is_sharded: Annotated[
+        bool, typer.Option("--shard", help="Under torchrun, spread the weights (FSDP2).")
+    ] = False,
     centring: Annotated[float, typer.Option(min=0.0, help="Pull scores towards 0.")] = 0.01,
     tie_threshold: Annotated[
         float | None, typer.Option(min=0.01, help="For --loss ties; else from the share of ties.")

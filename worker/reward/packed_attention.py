@@ -1,7 +1,9 @@
 """Attention over a packed row of sequences, for networks of Hugging Face transformers."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -57,10 +59,10 @@ def _attend(
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
         key, value = (one.repeat_interleave(repeats, dim=1) for one in (key, value))
-    rows = [one[0].transpose(0, 1) for one in (query, key, value)]  # [T, H, D]
+    rows = [_Row(one[0].transpose(0, 1), layout) for one in (query, key, value)]  # [T, H, D]
     parts = []
     for call in layout.calls:
-        (q, k, v), mask = _gather(call, rows)
+        (q, k, v), mask = _read(call, rows)
         out = scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
@@ -77,24 +79,48 @@ def _attend(
     return together[None], None  # [T, H, D] → [1, T, H, D]
 
 
-def _gather(call: Call, rows: list[Tensor]) -> tuple[list[Tensor], Tensor | None]:
+class _Row:
+    """One of query, key and value, [T, H, D], cut once into what the calls read.
+
+    Slices would do the same, but the gradient of each is a row of zeros as long as the whole.
+    """
+
+    def __init__(self, row: Tensor, layout: Layout) -> None:
+        self.starts = [0, *accumulate(layout.sizes)]
+        self.stretches: Sequence[Tensor] = torch.split(row, list(layout.sizes))
+        places = [call.places for call in layout.calls if isinstance(call, Gathered)]
+        self.gathered: Iterator[Tensor] = iter(())
+        if places:
+            taken = row.index_select(0, torch.cat([one.flatten() for one in places]))
+            sizes = [one.numel() for one in places]
+            self.gathered = iter(torch.split(taken, sizes))
+
+    def between(self, start: int, end: int) -> Tensor:
+        """Tokens `start` to `end`, which lie within one stretch."""
+        place = bisect_right(self.starts, start) - 1
+        return self.stretches[place].narrow(0, start - self.starts[place], end - start)
+
+    def next_gathered(self, n: int, length: int) -> Tensor:
+        """What the next Gathered call reads, [n, L, H, D]; calls must ask in their order."""
+        taken = next(self.gathered)
+        return taken.view(n, length, *taken.shape[1:])
+
+
+def _read(call: Call, rows: list[_Row]) -> tuple[list[Tensor], Tensor | None]:
     """What a call reads of query, key and value, [T, H, D] → [n, L, H, D], and a mask if needed."""
     if isinstance(call, Block):
-        size = (call.n, call.length, *rows[0].shape[1:])
-        return [
-            one[call.start : call.start + call.n * call.length].reshape(size) for one in rows
-        ], None
+        end = call.start + call.n * call.length
+        read = [one.between(call.start, end) for one in rows]
+        return [one.view(call.n, call.length, *one.shape[1:]) for one in read], None
     if isinstance(call, Gathered):
         n, length = call.places.shape
-        flat = call.places.flatten()
-        taken = [one.index_select(0, flat).view(n, length, *one.shape[1:]) for one in rows]
-        return taken, call.mask
+        return [one.next_gathered(n, length) for one in rows], call.mask
     query, *others = rows
-    own = query[None, call.start : call.end]  # [1, B, H, D]
+    own = query.between(call.start, call.end)[None]  # [1, B, H, D]
     read = [
-        torch.cat([one[call.trunk : call.trunk_end], one[call.start : call.end]])[None]
+        torch.cat([one.between(call.trunk, call.trunk_end), one.between(call.start, call.end)])
         for one in others
-    ]  # [1, P + B, H, D] twice
-    n_own, n_read = own.shape[1], read[0].shape[1]
+    ]  # [P + B, H, D] twice
+    n_own, n_read = own.shape[1], read[0].shape[0]
     mask = torch.ones(n_own, n_read, dtype=torch.bool, device=own.device).tril(n_read - n_own)
-    return [own, *read], mask
+    return [own, *(one[None] for one in read)], mask

@@ -60,6 +60,7 @@ class Layout:
     ids, positions: [T]. reads: [U], where the token stands whose state is a sequence's: its last,
     or its first in an encoder. calls: how attention is computed; `order` [T] says which of their
     results, in sequence, is each token's, and is None where they come in the order of the row.
+    sizes: lengths that add up to T, of stretches that each call reads whole or from their start.
     """
 
     ids: Tensor
@@ -67,6 +68,7 @@ class Layout:
     reads: Tensor
     calls: tuple[Call, ...]
     order: Tensor | None
+    sizes: tuple[int, ...]
     is_causal: bool = True
 
     def to(self, device: torch.device) -> "Layout":
@@ -138,6 +140,7 @@ def lay_out(
         torch.tensor(reads),
         calls,
         order,
+        _stretches(calls, len(ids)),
         is_causal=is_causal,
     )
 
@@ -232,6 +235,17 @@ def _calls(
     order = torch.empty_like(kept)
     order[takes[kept]] = kept
     return tuple(calls), order
+
+
+def _stretches(calls: Sequence[Call], n_tokens: int) -> tuple[int, ...]:
+    """Lengths of the row's parts if it is cut around what each call but Gathered ones answers."""
+    cuts = {0, n_tokens}
+    for call in calls:
+        if isinstance(call, Block):
+            cuts |= {call.start, call.start + call.n * call.length}
+        elif isinstance(call, Branch):
+            cuts |= {call.start, call.end}
+    return tuple(end - start for start, end in pairwise(sorted(cuts)))
 
 
 def _equal_neighbours(placed: Sequence[_Placed]) -> list[list[_Placed]]:

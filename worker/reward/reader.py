@@ -18,7 +18,8 @@ from worker.models import (
     longest_input,
 )
 from worker.progress import Progress
-from worker.reward.score import forward, trained_length
+from worker.reward.score import trained_length
+from worker.reward.scorer import Scorer
 from worker.reward.uncertainty import LastLayer, find_head, load
 from worker.runtime import Runtime, stop_requested
 
@@ -54,6 +55,7 @@ class Reader:
     ) -> None:
         self.tokenizer = load_tokenizer(name)
         self.model = load_reward_model(name, runtime, self.tokenizer).eval()
+        self.scorer = Scorer(self.model, runtime)
         self.runtime, self.progress, self.doing = runtime, progress, doing
         self.batch_size = batch_size
         self.max_length = longest_input(self.model, max_length or trained_length(name))
@@ -62,11 +64,11 @@ class Reader:
         self.layer: LastLayer | None = load(Path(name).expanduser())
 
     def read(self, conversations: Sequence[Sequence[Message]]) -> Scores:
-        """Every conversation once, by length inside, to spare padding. Raises Stopped."""
+        """Every conversation once, equal beginnings together where packed. Raises Stopped."""
         ids = [
             encode_conversation(self.tokenizer, one, self.max_length)[0] for one in conversations
         ]
-        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        order = self.scorer.reading_order(ids)
         scores = torch.zeros(len(ids))
         features: list[Tensor] = [torch.empty(0)] * len(ids)
         for start in range(0, len(order), self.batch_size):
@@ -85,15 +87,15 @@ class Reader:
         return Scores(scores, wide, self.layer.errors_of_scores(wide), spread)
 
     def _read_batch(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Scores [B] and features [B, H] of token lists that come sorted by length.
+        """Scores [B] and features [B, H] of token lists that come in the reading order.
 
-        `forward` may make several passes of them, shortest first: in the order given.
+        Where they are not packed there may be several passes of them, in the order given.
         """
         seen: list[Tensor] = []
         hook = self.head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         try:
             with torch.inference_mode():
-                scores = forward(self.model, ids, self.runtime).cpu()  # [B]
+                scores = self.scorer(ids).cpu()  # [B]
         finally:
             hook.remove()
         lengths = iter([len(one) for one in ids])

@@ -1,6 +1,6 @@
 """Scores of conversations, as reward models give them and everyone else reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from worker.checkpoints import read_manifest
 from worker.errors import TrainerError
 from worker.models import Message, encode_conversation, longest_input
-from worker.runtime import Runtime, autocast
+from worker.reward.forward import one_pass
+from worker.reward.scorer import Scorer
+from worker.runtime import Runtime
 
 USUAL_LENGTH = 1024  # tokens, where a model does not say what it was trained with
-_FEWEST_TOGETHER = 8
-_WORTH_SPARING = 0.2
 
 
 def score(
@@ -46,24 +46,18 @@ def trained_length(folder: str) -> int:
 def score_sequences(
     model: Any, sequences: Sequence[list[int]], batch_size: int, runtime: Runtime
 ) -> Tensor:
-    """The scores of U token lists, [U] on the CPU; sorted by length inside, to spare padding."""
-    was_training = model.training
-    model.eval()
-    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    """The scores of U token lists, [U] on the CPU; equal ones, and equal beginnings, read once."""
     scores = torch.zeros(len(sequences))
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chunk = order[start : start + batch_size]
-            found = forward(model, [sequences[index] for index in chunk], runtime).cpu()
-            scores[chunk] = found if found.dim() == 1 else found[:, 0]  # a mean beside a variance
-    model.train(was_training)
+    for places, read in _read(model, sequences, batch_size, runtime):
+        found = read.cpu()
+        scores[places] = found if found.dim() == 1 else found[:, 0]  # a mean beside a variance
     return scores
 
 
 def read_features(
     model: Any, sequences: Sequence[list[int]], batch_size: int, runtime: Runtime
 ) -> Tensor:
-    """What the head reads of U token lists, [U, H] on the CPU; sorted by length inside.
+    """What the head reads of U token lists, [U, H] on the CPU.
 
     Raises TrainerError for a network whose last layer with one output cannot be found.
     """
@@ -74,62 +68,45 @@ def read_features(
         raise TrainerError("This network has no linear layer with one output to read before.")
     seen: list[Tensor] = []
     hook = heads[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     rows: list[Tensor] = []
-    was_training = model.training
-    model.eval()
+    order: list[int] = []
     try:
-        with torch.inference_mode():
-            for start in range(0, len(order), batch_size):
-                chunk = [sequences[index] for index in order[start : start + batch_size]]
-                _one_pass(model, chunk, runtime)
-                read = seen.pop().float().cpu()  # [b, H], or [b, L, H]
-                last = torch.tensor([len(one) - 1 for one in chunk])
-                rows.append(read if read.dim() == 2 else read[torch.arange(len(chunk)), last])
+        for places, _ in _read(model, sequences, batch_size, runtime, has_plain_passes=True):
+            read = seen.pop().float().cpu()  # [b, H], or [b, L, H]
+            seen.clear()
+            last = torch.tensor([len(sequences[one]) - 1 for one in places])
+            rows.append(read if read.dim() == 2 else read[torch.arange(len(places)), last])
+            order += places
     finally:
         hook.remove()
-        model.train(was_training)
     return torch.cat(rows)[torch.tensor(order).argsort()].clone()  # [U, H]
 
 
-def forward(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
-    """The network's scores of U token lists, [U] in float32, with gradients where they are on.
+def _read(
+    model: Any,
+    sequences: Sequence[list[int]],
+    batch_size: int,
+    runtime: Runtime,
+    *,
+    has_plain_passes: bool = False,
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Places of `sequences` and their scores, a batch at a time, without gradients or dropout.
 
-    Runs of like length are passed together where that spares enough padding.
+    `has_plain_passes`: a batch is one pass even where it is padded.
     """
-    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
-    ordered = [sequences[index] for index in order]
-    scores = torch.cat([_one_pass(model, chunk, runtime) for chunk in _like_lengths(ordered)])
-    back = torch.tensor(order).argsort().to(scores.device)
-    return scores[back]  # [U], sorted by length → [U], as given
-
-
-def _like_lengths(ordered: Sequence[list[int]]) -> list[Sequence[list[int]]]:
-    """Halve sequences sorted by length as long as that spares a fifth of the padded tokens."""
-    middle = len(ordered) // 2
-    if middle < _FEWEST_TOGETHER:
-        return [ordered]
-    longest, shorter = len(ordered[-1]), len(ordered[middle - 1])
-    if (longest - shorter) * middle < _WORTH_SPARING * longest * len(ordered):
-        return [ordered]
-    return _like_lengths(ordered[:middle]) + _like_lengths(ordered[middle:])
-
-
-def _one_pass(model: Any, sequences: Sequence[list[int]], runtime: Runtime) -> Tensor:
-    # Padding goes to the right, because absolute positions of encoders count from the left.
-    longest = max(map(len, sequences))
-    config = getattr(model, "module", model).config
-    ids = torch.full((len(sequences), longest), config.pad_token_id)  # [U, L]
-    mask = torch.zeros_like(ids)  # [U, L]
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-        mask[row, : len(sequence)] = 1
-    with autocast(runtime):
-        logits = model(
-            input_ids=ids.to(runtime.device), attention_mask=mask.to(runtime.device)
-        ).logits  # [U, 1]
-    scores: Tensor = logits.float().squeeze(-1)  # [U, 1] → [U]
-    return scores
+    was_training = model.training
+    model.eval()
+    scorer = Scorer(model, runtime)
+    order = scorer.reading_order(sequences)
+    try:
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            chunk = [sequences[one] for one in places]
+            with torch.inference_mode():
+                is_padded = has_plain_passes and not scorer.is_packed
+                yield places, one_pass(model, chunk, runtime) if is_padded else scorer(chunk)
+    finally:
+        model.train(was_training)
 
 
 def calibrate_temperature(differences: Tensor) -> float:

@@ -1,16 +1,18 @@
 """A reward network that scores sequences together, without padding where that is verified."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
+from worker.reward.forward import forward
 from worker.reward.packed_attention import packed_attention
 from worker.reward.packing import LONG, Layout, lay_out
-from worker.reward.score import forward
 from worker.runtime import Runtime, autocast
 
 _CLOSE = 1e-4
@@ -27,6 +29,7 @@ class Packing:
 
 
 CAUSAL = Packing(is_causal=True)
+_found: WeakKeyDictionary[Any, tuple[Packing | None, str | None]] = WeakKeyDictionary()
 
 
 class Scorer(nn.Module):
@@ -46,6 +49,34 @@ class Scorer(nn.Module):
     @property
     def is_packed(self) -> bool:
         return self.packing is not None
+
+    @contextmanager
+    def learning(self, *, has_dropout: bool, recomputes: bool) -> Iterator[None]:
+        """A forward and its backward pass: with dropout or not, with states kept or recomputed.
+
+        Layers read again for their gradients must meet the same attention, so the row's stays in
+        place until the end. transformers recomputes only layers that are in training mode.
+        """
+        self.network.train(has_dropout)
+        if not recomputes:
+            yield
+            return
+        self.network.activation_checkpointing_enable({"use_reentrant": False})
+        for module in self.network.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = True
+        try:
+            with packed_attention(self.network) if self.is_packed else nullcontext():
+                yield
+        finally:
+            self.network.activation_checkpointing_disable()
+            self.network.train(has_dropout)
+
+    def reading_order(self, sequences: Sequence[list[int]]) -> list[int]:
+        """In which order to cut many into batches: equal beginnings together, or like lengths."""
+        if self.is_packed and is_causal(self.network):
+            return sorted(range(len(sequences)), key=lambda one: sequences[one])
+        return sorted(range(len(sequences)), key=lambda one: len(sequences[one]))
 
     def forward(self, sequences: Sequence[list[int]]) -> Tensor:
         """The scores of U distinct sequences, [U] in float32."""
@@ -104,7 +135,16 @@ def _read_apart(base: Any, layout: Layout) -> Iterator[None]:
 
 
 def find_packing(network: Any, runtime: Runtime) -> tuple[Packing | None, str | None]:
-    """How packed scores are verified to be the plain ones for this network, or else why not."""
+    """How packed scores are verified to be the plain ones for this network, or else why not.
+
+    What was found is kept as long as the network is.
+    """
+    if network not in _found:
+        _found[network] = _find_packing(network, runtime)
+    return _found[network]
+
+
+def _find_packing(network: Any, runtime: Runtime) -> tuple[Packing | None, str | None]:
     config = network.config.get_text_config()
     if any(getattr(config, name, None) for name in _WINDOWS) and getattr(
         config, "use_sliding_window", True

@@ -1,5 +1,6 @@
 """The training loop of a reward model: pairs in, a network with a scalar head out."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 from worker.checkpoints import checkpoint_of, save_checkpoint
 from worker.errors import Stopped, TrainerError
 from worker.progress import Progress
+from worker.reward.adapters import add_adapters, merge_adapters
 from worker.reward.batches import cut_batches, usual_epochs
 from worker.reward.data import Encoded
 from worker.reward.loss import centring_penalties
@@ -27,8 +29,8 @@ from worker.runtime import (
     rng_state,
     seed_everything,
     stop_requested,
-    unwrap,
 )
+from worker.sharding import gather_into, shard, take_state, whole, whole_state
 
 _STATE = "state.pt"
 
@@ -57,6 +59,9 @@ class RewardConfiguration:
     safety_flag: str | None = None  # fit a safety head on the trunk by this flag
     attributes: str = ""  # names, with commas: fit a head on the trunk for each
     has_dropout: bool = False
+    recomputes: bool = False  # states within layers, for gradients: less memory, a third more work
+    lora_rank: int | None = None  # None: every weight learns
+    is_sharded: bool = False  # weights over the processes of a torchrun, instead of a copy on each
     checkpoint_every: int = 100  # steps
     ensemble: int = 0  # heads beside the trained one, for standard errors
 
@@ -86,21 +91,29 @@ def train(
     if scorer.reason:
         progress.note(f"This network reads each completion apart: {scorer.reason}.")
     plan = _plan(data, configuration, is_packed=scorer.is_packed)
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=configuration.learning_rate,
-        weight_decay=configuration.weight_decay,
-        fused=True,
-    )
+    if configuration.lora_rank:
+        add_adapters(model, configuration.lora_rank)
+    is_sharded = configuration.is_sharded and runtime.world_size > 1
+    kept = copy.deepcopy(model).cpu() if is_sharded else model
+    if is_sharded:
+        shard(model)
+    optimiser = _optimiser(model, configuration)
     identity = {"configuration": configuration.as_dict(), "data_hash": data_hash}
-    step = _resume(model, optimiser, checkpoints, identity, runtime=runtime, progress=progress)
-    spread = distribute(scorer, runtime)
-    spread.train(configuration.has_dropout)
+    step = _resume(
+        model,
+        optimiser,
+        checkpoints,
+        identity,
+        runtime=runtime,
+        note=progress.note,
+        is_sharded=is_sharded,
+    )
+    spread = scorer if is_sharded else distribute(scorer, runtime)
     weights = pair_weights(data, configuration.loss)  # [N]
 
     def save(after: int) -> None:
+        state = _state(model, optimiser, is_sharded=is_sharded)
         if runtime.is_main:
-            state = _state(model, optimiser)
             save_checkpoint(
                 checkpoints, after, lambda path: torch.save(state, path / _STATE), extra=identity
             )
@@ -110,16 +123,22 @@ def train(
         rate = configuration.learning_rate * rate_factor(step, len(plan), configuration.warmup)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss, figures = _losses(
-            spread, data, plan[step], weights=weights, configuration=configuration, runtime=runtime
-        )
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(spread.parameters(), configuration.gradient_clip)
-        _refuse_nan(figures["loss"], float(norm), step)
+        with scorer.learning(
+            has_dropout=configuration.has_dropout, recomputes=configuration.recomputes
+        ):
+            loss, figures = _losses(
+                *(spread, data, plan[step]),
+                weights=weights,
+                configuration=configuration,
+                runtime=runtime,
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+        norm = _clip(model, configuration)
+        _refuse_nan(figures["loss"], norm, step)
         optimiser.step()
         step += 1
-        figures |= {"learning_rate": rate, "gradient_norm": float(norm)}
+        figures |= {"learning_rate": rate, "gradient_norm": norm}
         progress.metrics(step, figures | (watch.after(step, plan) if watch else {}))
         progress.advance(step, len(plan), "Training the reward model")
         is_stopping = stop_requested(runtime)
@@ -127,7 +146,11 @@ def train(
             save(step)
         if is_stopping and step < len(plan):
             raise Stopped(f"Stopped after step {step} of {len(plan)}; the checkpoint is saved.")
-    return model
+    if is_sharded:
+        gather_into(kept, model)
+    if configuration.lora_rank:
+        merge_adapters(kept)
+    return kept.to(runtime.device)
 
 
 def rate_factor(step: int, n_steps: int, warmup: float) -> float:
@@ -192,6 +215,21 @@ def _plan(data: Encoded, configuration: RewardConfiguration, *, is_packed: bool)
     return batches[: max(1, round(len(batches) * share))]
 
 
+def _optimiser(model: Any, configuration: RewardConfiguration) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        [one for one in model.parameters() if one.requires_grad],
+        lr=configuration.learning_rate,
+        weight_decay=configuration.weight_decay,
+        fused=True,
+    )
+
+
+def _clip(model: Any, configuration: RewardConfiguration) -> float:
+    """Shorten the gradient to the norm that is allowed; the norm it had."""
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), configuration.gradient_clip)
+    return float(whole(norm))
+
+
 def _refuse_nan(loss: float, norm: float, step: int) -> None:
     if math.isfinite(loss) and math.isfinite(norm):
         return
@@ -201,12 +239,14 @@ def _refuse_nan(loss: float, norm: float, step: int) -> None:
     )
 
 
-def _state(model: Any, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    return {
-        "model": unwrap(model).state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "random": rng_state(),
-    }
+def _state(model: Any, optimiser: torch.optim.Optimizer, *, is_sharded: bool) -> dict[str, Any]:
+    if is_sharded:
+        weights, moments = whole_state(model, optimiser)
+    else:
+        frozen = {name for name, one in model.named_parameters() if not one.requires_grad}
+        weights = {name: one for name, one in model.state_dict().items() if name not in frozen}
+        moments = optimiser.state_dict()
+    return {"model": weights, "optimiser": moments, "random": rng_state()}
 
 
 def _resume(
@@ -216,15 +256,19 @@ def _resume(
     identity: dict[str, Any],
     *,
     runtime: Runtime,
-    progress: Progress,
+    note: Callable[[str], None],
+    is_sharded: bool,
 ) -> int:
-    found = checkpoint_of(checkpoints, identity, progress.note)
+    found = checkpoint_of(checkpoints, identity, note)
     if found is None:
         return 0
     load: Callable[..., Any] = torch.load
     state = load(found.path / _STATE, map_location=runtime.device, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    if is_sharded:
+        take_state(model, optimiser, state["model"], state["optimiser"])
+    else:
+        model.load_state_dict(state["model"], strict=False)  # frozen weights are the base model's
+        optimiser.load_state_dict(state["optimiser"])
     restore_rng_state(state["random"])
-    progress.note(f"Resumed after step {found.step}.")
+    note(f"Resumed after step {found.step}.")
     return found.step
