@@ -187,11 +187,16 @@ def test_two_workers_do_not_keep_one_live_model(session: Session, lane: LiveLane
     assert list(other._watches) == [run.id]
 
 
-def test_without_a_posterior_nothing_is_started(session: Session, lane: LiveLane) -> None:
+def test_without_a_posterior_of_ratings_nothing_is_started(
+    session: Session, lane: LiveLane
+) -> None:
     project, ada = make_baskets(session, 4)
     answer(session, project, ada, 3)
     run = train(session, project)
-    run.report = {**run.report, "uncertainty": None}
+    run.configuration = {"objective": "safety", "flag": "harmful"}
+    session.commit()
+    assert not lane.turn(), "it learnt from a flag, and not from ratings"
+    run.configuration, run.report = {}, {**run.report, "uncertainty": None}
     session.commit()
     assert not lane.turn()
     assert lane.speaker._child is None

@@ -42,6 +42,8 @@ _RUNS = text(
     from reward_run r join project p on p.id = r.project_id and p.objective = r.objective
     where r.is_live and r.state = 'finished' and not p.is_archived and r.artefact <> ''
       and jsonb_typeof(r.report -> 'uncertainty') = 'object'
+      -- What learnt from a flag learns nothing from ratings.
+      and r.configuration ->> 'flag' is null
     """
 )
 _HOLD = text(
