@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.agree.alpha import Level, alpha
 from app.agree.answers import Answers, tally
-from app.agree.bias import length_effect
+from app.agree.bias import drift, length_effect
 from app.agree.evidence import position
 from app.agree.intervals import item_interval
 from app.agree.logistic import logistic, sigmoid
@@ -47,6 +47,7 @@ def main() -> None:
     measure_flags(report, seeds)
     measure_length(report, seeds)
     measure_position(report, 10 * seeds)
+    measure_drift(report, 5 * seeds)
     measure_reliability(report, seeds)
     measure_training(report, seeds)
     measure_verdicts(report, seeds)
@@ -167,6 +168,29 @@ def _sided(seed: int, share: float, n_people: int = 20, n_each: int = 400) -> An
     is_flipped = rng.random(len(people)) < 0.5
     choices = np.where(is_flipped, 7 - shown, shown)
     return Answers(np.arange(len(people)), people, choices, is_flipped, len(people), n_people)
+
+
+def measure_drift(report: Report, seeds: int) -> None:
+    """Twenty people with 400 answers each; in half of the worlds one comes to follow the model."""
+    found, null = [], []
+    for seed in range(seeds):
+        found.append(drifting(seed, 1.5)[0])
+        null.extend(drifting(60_000 + seed, 0.0))
+    report.at_most("nobody drifts to the reward model: flagged", float(np.mean(null)), 0.02)
+    report.figures["odds of siding with it grow 4.5 times in 400 answers: found"] = float(
+        np.mean(found)
+    )
+
+
+def drifting(seed: int, growth: float, n_people: int = 20, n_each: int = 400) -> list[bool]:
+    """Who is flagged where the first one's log-odds grow by `growth` from first to last answer."""
+    rng = np.random.default_rng(seed)
+    people = np.repeat(np.arange(n_people), n_each)
+    order = np.tile(np.arange(float(n_each)), n_people)
+    margin = rng.normal(size=len(people))
+    logit = 0.2 + 0.8 * np.abs(margin) + np.where(people == 0, growth * order / n_each, 0)
+    is_with = (rng.random(len(people)) < sigmoid(logit)).astype(float)
+    return [one.is_flagged for one in drift(people, order, is_with, margin, n_people)]
 
 
 def measure_reliability(report: Report, seeds: int) -> None:

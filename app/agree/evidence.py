@@ -41,6 +41,7 @@ class Kind(StrEnum):
     SAMENESS = "sameness"
     SPEED = "speed"
     GOLD = "gold"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ answers that others share.
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ from app.agree.answers import Integers
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats, wilson
 from app.agree.gold_answers import Share, Told, as_evidence, gold_by_person, gold_flags, told
+from app.agree.herding import QUIET_FOR, herding
 from app.agree.reading import Steadiness
 from app.agree.reliability import reliability
 from app.agree.scrutiny import FEWEST_SHARED, scrutinise
@@ -31,8 +32,6 @@ from app.tables.projects import Project
 
 BLOCKS = 12
 SHOWN_DIFFERENCES = 20
-# An answer this fresh may still be changed; nothing is said about it before.
-QUIET_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,10 @@ def portrait(session: Session, project: Project, person: Person) -> Portrait:
     if work is None or person.id not in work.people:
         nothing = Trust(None, None, None, 0)
         return Portrait(person, 0, 0, None, [], nothing, None, None, None, [], {}, record)
-    return _draw(work, person, record)
+    return _draw(session, work, person, record)
 
 
-def _draw(work: Work, person: Person, record: Record) -> Portrait:
+def _draw(session: Session, work: Work, person: Person, record: Record) -> Portrait:
     j = work.people.index(person.id)
     mine = np.flatnonzero(work.answers.people == j)
     sides = side_agreement(work, mine)
@@ -127,6 +126,7 @@ def _draw(work: Work, person: Person, record: Record) -> Portrait:
     seconds = [work.rows[k].seconds for k in mine]
     gold = as_evidence({person.id: record.gold}, work.people)
     found = scrutinise(work.answers, pace_of(work), gold)[j]
+    found.append(herding(session, work.answers, work.pairs, work.rows)[j])
     return Portrait(
         person,
         len(mine),

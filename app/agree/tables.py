@@ -59,7 +59,7 @@ def flags_as_csv(flags: Sequence[Answered]) -> str:
 def workforce_rows(found: Workforce) -> tuple[list[str], list[list[Any]]]:
     """A head, and a row a person: each kind of evidence in columns of its own."""
     head = ["person", "n_answers", "n_shared", "reliability", "reliability_low", "reliability_high"]
-    kinds = (Kind.AGREEMENT, Kind.POSITION, Kind.SAMENESS, Kind.SPEED)
+    kinds = (Kind.AGREEMENT, Kind.POSITION, Kind.SAMENESS, Kind.SPEED, Kind.DRIFT)
     for kind in kinds:
         head += [f"{kind.value}_n", kind.value, f"{kind.value}_p", f"is_{kind.value}_flagged"]
     rows = []

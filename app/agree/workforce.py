@@ -17,6 +17,7 @@ from app.agree.bias import Effect, LengthEffect, length_effect, pooled_position
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats
 from app.agree.gold_answers import Share, as_evidence, gold_by_person
+from app.agree.herding import herding
 from app.agree.reliability import Reliability, normal_scores, reliability
 from app.agree.scrutiny import FEWEST_SHARED, Pace, scrutinise
 from app.tables.accounts import Membership, Person, Role
@@ -156,6 +157,10 @@ def survey(session: Session, project: Project) -> Workforce:
     model = reliability(work.answers)
     gold = gold_by_person(session, project)
     found = scrutinise(work.answers, pace_of(work), as_evidence(gold, work.people))
+    for of_one, herd in zip(
+        found, herding(session, work.answers, work.pairs, work.rows), strict=True
+    ):
+        of_one.append(herd)
     shared = np.bincount(work.answers.people, work.is_shared, work.answers.n_people).astype(int)
     rows = [
         WorkerRow(

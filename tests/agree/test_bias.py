@@ -5,6 +5,7 @@ import pytest
 
 from app.agree.bias import drift, length_effect, order_model, pooled_position
 from app.agree.logistic import sigmoid
+from benchmarks.agreement import drifting
 
 # A. Agresti, "Categorical Data Analysis" (2nd ed., 2002), table 10.11: the 1987 season of the
 # American League's eastern division. Games the row's team won at home, and lost at home.
@@ -89,3 +90,11 @@ def test_a_person_who_comes_to_side_with_the_model_drifts_and_the_others_do_not(
     assert found[3].effect.low < 2.5 < found[3].effect.high
     assert found[12].effect is None
     assert found[12].p is None
+
+
+def test_where_nobody_drifts_at_most_one_in_fifty_is_flagged_and_an_injected_drift_is_found() -> (
+    None
+):
+    null = [one for seed in range(20) for one in drifting(60_000 + seed, 0.0)]
+    assert np.mean(null) <= 0.02
+    assert np.mean([drifting(seed, 1.5)[0] for seed in range(20)]) >= 0.8
