@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from app.agree.cost.service import costs
+from app.agree.cost.service import Worth, costs
 from app.agree.cost.upkeep import catch_up_work
 from app.agree.cost.wages import set_wages
 from app.errors import Invalid
@@ -19,10 +19,12 @@ from app.tables.base import utc_now
 from app.tables.collect import Comparison, FlagAnswer, Pair
 from app.tables.cost import WorkControl, WorkDay
 from app.tables.projects import Flag, FlagScope, Project
+from app.tables.studies import Study, StudyKind
 from app.tables.work import Control, ControlTime
 from benchmarks.people import world
 from tests.agree.test_pages import words
 from tests.agree.world_in_tables import write_answers
+from tests.loop.worlds import add_reward
 from tests.support import Browsing, join, make_person, make_project
 
 URL, API = "/projects/garden/agree/cost", "/api/v1/projects/garden/agreement/cost"
@@ -218,3 +220,30 @@ def test_the_page_prices_buttons_for_admins_alone_and_keeps_wages_as_typed(
     browsing.sign_in(rita)
     assert browsing.get(URL).status_code == 403
     assert browsing.get(API).status_code == 403
+
+
+def test_the_price_of_a_flag_stands_beside_what_its_answers_are_worth(
+    session: Session, project: Project, browsing: Browsing
+) -> None:
+    fill(session, project)
+    owner = make_person(session, "ada")
+    join(session, project, owner, Role.ADMIN)
+    flag = session.scalars(select(Flag)).one()
+    assert costs(session, project).buttons[-1].worth is None
+    run = add_reward(session, project, 1)
+    part = {"kind": "flag", "key": flag.key, "n": 180}
+    effect = {"value": 0.031, "low": 0.012, "high": 0.05}
+    for parts, days in (([], 1), ([{**part, "accuracy": effect}], 0)):
+        session.add(
+            Study(
+                project_id=project.id,
+                kind=StudyKind.WORTH,
+                reward_run_id=run.id,
+                report={"parts": parts},
+                finished_at=utc_now() - timedelta(days=days),
+            )
+        )
+    session.commit()
+    assert costs(session, project).buttons[-1].worth == Worth(0.031, 0.012, 0.05)
+    browsing.sign_in(owner)
+    assert "0.031 0.012 to 0.050" in words(browsing.get(URL).text)

@@ -171,7 +171,8 @@ def week_rows(found: Costs) -> tuple[list[str], list[list[Any]]]:
 
 def button_rows(found: Costs) -> tuple[list[str], list[list[Any]]]:
     head = ["part", "flag", "per", "each", "each_low", "each_high", "unit", "basis"]
-    return [*head, "n", "seconds_each", "share_of_time", "alpha"], [
+    tail = ["n", "seconds_each", "share_of_time", "alpha", "worth", "worth_low", "worth_high"]
+    return [*head, *tail], [
         [
             one.name,
             one.flag.key if one.flag else "",
@@ -183,6 +184,7 @@ def button_rows(found: Costs) -> tuple[list[str], list[list[Any]]]:
             one.seconds_each,
             one.share,
             one.alpha,
+            *((one.worth.value, one.worth.low, one.worth.high) if one.worth else (None,) * 3),
         ]
         for one in found.buttons
     ]

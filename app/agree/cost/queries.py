@@ -12,6 +12,7 @@ from app.tables.accounts import Membership, Person, Role
 from app.tables.collect import Pair
 from app.tables.cost import PersonalWage, Wage, WorkDay
 from app.tables.projects import Flag
+from app.tables.studies import Study, StudyKind
 
 # By weeks, for days of many people and flags are many rows and say no more.
 CONTROLS = text(
@@ -84,6 +85,29 @@ def flags_of(session: Session, project_id: uuid.UUID) -> Sequence[Flag]:
     return session.scalars(
         select(Flag).where(Flag.project_id == project_id).order_by(Flag.position, Flag.label)
     ).all()
+
+
+def flag_worths(session: Session, project_id: uuid.UUID) -> dict[str, dict[str, float]]:
+    """By a flag's key: `value`, `low`, `high` of the accuracy that its answers bring a model.
+
+    Of the newest finished study of what data is worth; a flag with too few answers has none.
+    """
+    report = session.scalar(
+        select(Study.report)
+        .where(
+            Study.project_id == project_id,
+            Study.kind == StudyKind.WORTH,
+            Study.finished_at.is_not(None),
+        )
+        .order_by(Study.finished_at.desc())
+        .limit(1)
+    )
+    parts = (report or {}).get("parts") or []
+    return {
+        part["key"]: part["accuracy"]
+        for part in parts
+        if part["kind"] == "flag" and part.get("accuracy")
+    }
 
 
 def first_day(days: Sequence[Row[Any]]) -> date | None:

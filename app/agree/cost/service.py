@@ -62,8 +62,19 @@ class Week:
 
 
 @dataclass(frozen=True)
+class Worth:
+    """Held-out accuracy of a reward model with a flag's answers less that without, and its 95%
+    interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Button:
-    """What one use of a control costs; `share` of all measured time. `alpha` is of a flag."""
+    """What one use of a control costs; `share` of all measured time. `alpha` is of a flag, and so
+    is `worth`, None until it was measured."""
 
     name: str
     flag: Flag | None
@@ -71,6 +82,7 @@ class Button:
     seconds_each: float | None
     share: float | None
     alpha: float | None
+    worth: Worth | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +244,7 @@ def _buttons(session: Session, project: Project, wages: Wages) -> list[Button]:
         rows[row.control, row.flag_id].append(row)
     whole = math.fsum(row.seconds for part in rows.values() for row in part)
     alphas = {one.flag.id: one.figures for one in agreeing.by_flag(session, project)}
+    worths = queries.flag_worths(session, project.id)
     found = [
         _button(name, part, wages, whole)
         for control, name in NAMES.items()
@@ -243,7 +256,9 @@ def _buttons(session: Session, project: Project, wages: Wages) -> list[Button]:
         if part:
             known = alphas.get(flag.id)
             alpha = known.alpha if known else None
-            found.append(replace(_button(flag.label, part, wages, whole), flag=flag, alpha=alpha))
+            button = _button(flag.label, part, wages, whole)
+            worth = Worth(**worths[flag.key]) if flag.key in worths else None
+            found.append(replace(button, flag=flag, alpha=alpha, worth=worth))
     return found
 
 
