@@ -11,6 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app.accounts import routes as accounts_pages
 from app.agree import api as agree_api
 from app.agree import routes as agree_pages
+from app.agree.changes import effects_of_changes
 from app.collect import api as collect_api
 from app.collect import routes as collect_pages
 from app.collect.history import routes as history_pages
@@ -68,6 +69,7 @@ def create_app() -> FastAPI:
         dependencies=[Depends(check_csrf)],
     )
     install_error_handlers(app)
+    app.state.effects_of_changes = effects_of_changes
     app.add_middleware(BodyLimit)
     if hosts := get_settings().trusted_hosts:
         names = [name.strip() for name in hosts.split(",")]

@@ -55,14 +55,57 @@ def pattern_interval(
 ) -> Interval:
     """The same from distinct count patterns [P, K] of two ratings or more, and how many items [P]
     have each."""
-    n_items = int(how_often.sum())
-    if n_items < FEWEST_ITEMS or draws == 0:
+    if how_often.sum() < FEWEST_ITEMS or draws == 0:
         return Interval(None, None)
+    found = _resampled(patterns, how_often, level, values, draws=draws, seed=seed)
+    return percentiles(found, share)
+
+
+def _resampled(
+    patterns: NDArray[np.int64],
+    how_often: NDArray[np.int64],
+    level: Level,
+    values: Matrix,
+    *,
+    draws: int,
+    seed: int,
+) -> list[float | None]:
+    n_items = int(how_often.sum())
     parts = pattern_coincidences(patterns)  # [P, K, K]
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_items, how_often / n_items, size=draws)  # [D, P]
     matrices = np.tensordot(drawn.astype(np.float64), parts, axes=(1, 0))  # [D, K, K]
-    return percentiles(many_alphas(matrices, level, values), share)
+    return many_alphas(matrices, level, values)
+
+
+Counted = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def difference_interval(
+    before: Counted, after: Counted, *, draws: int = 400, seed: int = 0
+) -> Interval:
+    """The 95% interval of ordinal alpha after less before; each side resamples its own items.
+
+    Each side is count patterns [P, K] and how many items [P] have them; undefined where either has
+    fewer than ten items of two ratings or more.
+    """
+    alphas = []
+    for k, (counts, times) in enumerate((before, after)):
+        is_shared = counts.sum(axis=1) >= 2
+        patterns, how_often = counts[is_shared], times[is_shared]
+        if how_often.sum() < FEWEST_ITEMS:
+            return Interval(None, None)
+        scale = np.arange(1.0, counts.shape[1] + 1)
+        alphas.append(
+            _resampled(patterns, how_often, Level.ORDINAL, scale, draws=draws, seed=2 * seed + k)
+        )
+    return percentiles(
+        [
+            None if was is None or now is None else now - was
+            for was, now in zip(alphas[0], alphas[1], strict=True)
+        ],
+        0.95,
+    )
 
 
 def pattern_coincidences(patterns: NDArray[np.int64]) -> Matrix:

@@ -10,6 +10,7 @@ from app.errors import Conflict, DomainError, Invalid, NotFound
 from app.markdown import render_markdown
 from app.projects.cases import with_case
 from app.projects.difference import differences
+from app.projects.effects import Effect, EffectsOfChanges
 from app.projects.forms import GuidelinesForm, ReadingForm
 from app.projects.queries import current_guidelines, guideline_versions
 from app.projects.reading import confirm_reading, readers, reading_of
@@ -48,12 +49,21 @@ def _read_page(
         "is_current": shown is None or shown[0] is versions[0][0],
         "view": view,
         "reading": reading,
+        "effects": _effects(request, session, access) if len(versions) > 1 else {},
         "readers": readers(session, shown[0]) if shown and access.is_staff else [],
         "pieces": differences(older.markdown, shown[0].markdown)
         if view != "text" and older and shown
         else None,
     }
     return render(request, "projects/guidelines.html", context)
+
+
+def _effects(request: Request, session: Session, access: Access) -> dict[int, Effect]:
+    """What each change did to agreement, which is for staff."""
+    if not access.is_staff:
+        return {}
+    tell: EffectsOfChanges = request.app.state.effects_of_changes
+    return tell(session, access.project)
 
 
 def _edit_page(
