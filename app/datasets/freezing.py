@@ -65,6 +65,7 @@ def make_rows(
             "draw_probability": answer.draw_probability,
             "flags": answer.flags,
             "ranking_id": answer.ranking_id,
+            "role": answer.role,
         }
         for position, answer in enumerate(ordered)
     ]
@@ -119,6 +120,7 @@ def as_line(row: Row[Any]) -> str:
         "split": row.split.value,
         "group": row.group,
         **({} if row.ranking_id is None else {"ranking": str(row.ranking_id)}),
+        **({} if row.role is None else {"role": row.role.value}),
     }
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
 

@@ -123,6 +123,7 @@ def counted_comparisons(project_id: uuid.UUID) -> Select[Any]:
             group_name().label("group"),
             flags_of_comparison().label("flags"),
             RankingComparison.ranking_id,
+            Comparison.role,
         )
         .join(Pair, Pair.id == Comparison.pair_id)
         .join(Prompt, Prompt.id == Pair.prompt_id)

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.tables.base import Base, CreatedAt, Id, text_enum
+from app.tables.collect import AnswerRole
 
 
 class ImportState(StrEnum):
@@ -92,3 +93,5 @@ class PreferenceRow(Base):
     flags: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     # The ranking that the comparison follows from; null for one that was asked by itself.
     ranking_id: Mapped[uuid.UUID | None]
+    # Of the answer; null in sets that were frozen before it was kept.
+    role: Mapped[AnswerRole | None] = mapped_column(text_enum(AnswerRole))

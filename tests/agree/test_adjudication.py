@@ -1,5 +1,6 @@
 """Disputed pairs: ranked, read without names, decided by one more answer, sent back, blamed."""
 
+import json
 import re
 
 import numpy as np
@@ -13,7 +14,7 @@ from app.agree.queries import Filter
 from app.agree.researchers import Source, clustered, with_researchers
 from app.agree.service import overview
 from app.collect.pairing import shown
-from app.datasets.service import freeze
+from app.datasets.service import export_lines, freeze
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person, Role
 from app.tables.collect import AnswerRole, Comparison, Pair
@@ -112,7 +113,10 @@ def test_the_adjudicators_answer_trains_like_any_other(
     browsing.sign_in(rosa)
     browsing.post(f"{URL}/adjudicate/{pairs[0].id}", {"rating": "7"})
     session.expire_all()
-    assert freeze(session, project, rosa.id).n_comparisons == n + 1
+    frozen = freeze(session, project, rosa.id)
+    assert frozen.n_comparisons == n + 1
+    roles = [json.loads(line)["role"] for line in export_lines(session, frozen)]
+    assert (roles.count("annotator"), roles.count("adjudicator")) == (n, 1)
 
 
 def test_without_an_answer_a_decision_needs_a_word_why(

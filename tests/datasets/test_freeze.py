@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.collect.intake import add_prompts
@@ -14,8 +14,8 @@ from app.datasets.service import export_file, export_lines, freeze, hash_lines
 from app.datasets.split import position_of, split_groups
 from app.errors import Conflict, NotFound
 from app.tables.accounts import AuditEvent, Person
-from app.tables.collect import Completion, Pair
-from app.tables.datasets import Split
+from app.tables.collect import AnswerRole, Completion, Pair
+from app.tables.datasets import PreferenceRow, Split
 from app.tables.projects import FlagScope, Project
 from tests.datasets.support import add_pairs, answer, answer_flag, make_flag, prompt_in
 from tests.support import make_person, make_project
@@ -86,6 +86,7 @@ def test_a_line_holds_the_conversation_the_rating_and_where_it_came_from(
     assert row["confidence"] == 2
     assert (row["pair"], row["draw"], row["draw_probability"]) == (str(pair.id), "uniform", 0.25)
     assert (row["split"], row["group"]) == ("train", "gardens")
+    assert row["role"] == "annotator"
     assert row["flags"] == [
         {"key": "accurate", "scope": "completion", "side": "A", "value": None},
         {"key": "accurate", "scope": "completion", "side": "B", "value": 1},
@@ -231,3 +232,16 @@ def test_whoever_freezes_and_exports_without_a_browser_is_noted_too(
     assert taken_by.action == "preference_set.exported"
     assert taken_by.detail == {"number": 1, "split": "eval"}
     assert taken_by.address == "command line"
+
+
+def test_a_line_says_in_which_role_it_was_answered_and_older_sets_keep_their_bytes(
+    session: Session, project: Project, alice: Person
+) -> None:
+    for pair, role in zip(add_pairs(session, project, 3), AnswerRole, strict=True):
+        answer(session, pair, alice, role=role)
+    frozen = freeze(session, project)
+    lines = [json.loads(line) for line in export_lines(session, frozen)]
+    assert [line["role"] for line in lines] == ["annotator", "adjudicator", "researcher"]
+    # As a set that was frozen before the role was kept.
+    session.execute(update(PreferenceRow).values(role=None))
+    assert not any("role" in json.loads(line) for line in export_lines(session, frozen))
