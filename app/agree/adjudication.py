@@ -1,7 +1,9 @@
 """Pairs on which people stand on both sides: ranked by what a decision is worth, and decided.
 
-Worth is the verdict's posterior variance, times how close the reward model sees the two answers
-where it has said so: 4p(1-p), p its chance that B is better. A decision never changes an answer.
+Worth is the verdict's posterior variance, times what the reward model would learn: how close it
+sees the two answers, 4p(1-p), p its chance that B is better, times the square of its margin's
+standard error (D-optimality's gain of one answer, up to a factor). What it has not said counts as
+on its mean pair. A decision never changes an answer.
 """
 
 import uuid
@@ -38,10 +40,14 @@ _DECIDED = text(
 
 @dataclass(frozen=True)
 class Case:
-    """A pair in the queue. `closeness` from 0 (sure) to 1 (even), None where not known."""
+    """A pair in the queue. `closeness` from 0 (sure) to 1 (even), None where not known.
+
+    `error` is the standard error of the reward model's score of B less A; None where not known.
+    """
 
     verdict: Verdict
     closeness: float | None
+    error: float | None
     worth: float
 
 
@@ -62,12 +68,13 @@ def queue(session: Session, project: Project, limit: int = 100) -> Queue:
     split = [one for one in every if one.is_diverging or one.is_noisy]
     waiting = [one for one in split if one.pair_id not in decided]
     chances = _chances(session, [one.pair_id for one in waiting])
-    cases = rank([(one, chances.get(one.pair_id)) for one in waiting])[:limit]
+    cases = rank([(one, *chances.get(one.pair_id, (None, None))) for one in waiting])[:limit]
     asks = prompts_of(session, [one.verdict.pair_id for one in cases])
     named = [
         Case(
             Verdict(**{**one.verdict.__dict__, "asks": asks.get(one.verdict.pair_id, "")}),
             one.closeness,
+            one.error,
             one.worth,
         )
         for one in cases
@@ -75,26 +82,34 @@ def queue(session: Session, project: Project, limit: int = 100) -> Queue:
     return Queue(named, len(decided), bool(chances), is_all)
 
 
-def rank(found: Sequence[tuple[Verdict, float | None]]) -> list[Case]:
-    """Cases by worth. A pair that the reward model has not seen counts as its mean pair does."""
-    known = [4 * p * (1 - p) for _, p in found if p is not None]
-    usual = sum(known) / len(known) if known else 1.0
-    cases = []
-    for verdict, p in found:
-        closeness = None if p is None else 4 * p * (1 - p)
-        cases.append(
-            Case(verdict, closeness, verdict.variance * (usual if closeness is None else closeness))
-        )
+def rank(found: Sequence[tuple[Verdict, float | None, float | None]]) -> list[Case]:
+    """Cases by worth, from each verdict with the reward model's chance and standard error."""
+    closeness = [None if p is None else 4 * p * (1 - p) for _, p, _ in found]
+    variances = [None if error is None else error * error for _, _, error in found]
+    close, unsure = _with_usual(closeness), _with_usual(variances)
+    cases = [
+        Case(verdict, closeness[k], error, verdict.variance * close[k] * unsure[k])
+        for k, (verdict, _, error) in enumerate(found)
+    ]
     return sorted(cases, key=lambda case: -case.worth)
 
 
-def _chances(session: Session, pairs: Sequence[uuid.UUID]) -> dict[uuid.UUID, float]:
+def _with_usual(values: Sequence[float | None]) -> list[float]:
+    """The mean of what is known where nothing is; 1 where nothing is known at all."""
+    known = [one for one in values if one is not None]
+    usual = sum(known) / len(known) if known else 1.0
+    return [usual if one is None else one for one in values]
+
+
+def _chances(
+    session: Session, pairs: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, tuple[float | None, float | None]]:
     rows = session.execute(
-        select(Pair.id, Pair.reward_chance).where(
+        select(Pair.id, Pair.reward_chance, Pair.reward_standard_error).where(
             Pair.id.in_(pairs), Pair.reward_chance.is_not(None)
         )
     )
-    return {pair: chance for pair, chance in rows if chance is not None}
+    return {pair: (chance, error) for pair, chance, error in rows}
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,27 @@ def test_worth_is_disagreement_times_how_close_the_reward_model_sees_the_two(
 ) -> None:
     project, _ = make_world(session)
     a, b, c = pairs_of(session, project)
-    alone = rank([(verdict(a, 3.0), None), (verdict(b, 9.0), None)])
+    alone = rank([(verdict(a, 3.0), None, None), (verdict(b, 9.0), None, None)])
     assert [one.worth for one in alone] == [9.0, 3.0]
-    found = rank([(verdict(a, 3.0), 0.5), (verdict(b, 9.0), 0.01), (verdict(c, 4.0), None)])
+    found = rank(
+        [(verdict(a, 3.0), 0.5, None), (verdict(b, 9.0), 0.01, None), (verdict(c, 4.0), None, None)]
+    )
     assert [one.verdict.pair_id for one in found] == [a.id, c.id, b.id]
     assert found[0].closeness == 1.0
     assert found[1].worth == pytest.approx(4.0 * (1.0 + 4 * 0.01 * 0.99) / 2)
+
+
+def test_a_pair_that_the_model_surely_sees_as_even_is_worth_less_than_one_it_does_not_know(
+    session: Session,
+) -> None:
+    project, _ = make_world(session)
+    a, b, c = pairs_of(session, project)
+    found = rank(
+        [(verdict(a, 4.0), 0.5, 0.1), (verdict(b, 4.0), 0.4, 0.9), (verdict(c, 4.0), 0.5, None)]
+    )
+    assert [one.verdict.pair_id for one in found] == [b.id, c.id, a.id]
+    assert found[0].worth == pytest.approx(4.0 * 4 * 0.4 * 0.6 * 0.81)
+    assert found[1].worth == pytest.approx(4.0 * (0.81 + 0.01) / 2)
 
 
 def test_the_queue_holds_split_pairs_until_they_are_decided_and_again_after_a_new_answer(

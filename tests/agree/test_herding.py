@@ -90,7 +90,7 @@ def test_who_comes_to_answer_as_the_reward_model_is_found_and_reads_the_same_as_
     assert N_EACH - 10 < drifted.n < N_EACH
 
     browsing.sign_in(ada)
-    assert "Towards the reward model" in words(browsing.get(f"{URL}/workforce").text)
+    assert "Drift to the model" in words(browsing.get(f"{URL}/workforce").text)
     table = browsing.get("/api/v1/projects/garden/agreement/workforce.csv").text
     rows = {row["person"]: row for row in csv.DictReader(io.StringIO(table))}
     assert rows[people[0].name]["is_drift_flagged"] == "True"

@@ -32,7 +32,7 @@ KINDS = {
     Kind.SAMENESS: "One and the same rating",
     Kind.SPEED: "Speed",
     Kind.GOLD: "Gold items",
-    Kind.DRIFT: "Towards the reward model",
+    Kind.DRIFT: "Drift to the model",
 }
 SAID = {
     "exclude": "The answers of {name} are left out of preference sets from now on.",
