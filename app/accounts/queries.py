@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, Select, delete, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.tables.accounts import (
@@ -114,7 +114,7 @@ def memberships_of(session: Session, person_id: uuid.UUID) -> list[Place]:
     )
     places: dict[uuid.UUID, Place] = {}
     for project, membership in rows:
-        place = places.setdefault(project.id, Place(project, [], membership.is_paused))
+        place = places.setdefault(project.id, Place(project, [], membership.rests))
         place.roles.append(membership.role)
     return list(places.values())
 
@@ -240,6 +240,12 @@ def audit_actions(session: Session, project_id: uuid.UUID | None = None) -> Sequ
     if project_id is not None:
         found = found.where(AuditEvent.project_id == project_id)
     return session.scalars(found).all()
+
+
+def is_resting() -> ColumnElement[bool]:
+    """Whether a membership's pause holds now, as `Membership.rests` says it."""
+    is_open = or_(Membership.paused_until.is_(None), Membership.paused_until > func.now())
+    return and_(Membership.is_paused, is_open)
 
 
 @dataclass(frozen=True)

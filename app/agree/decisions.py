@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
+from app.accounts.queries import is_resting
 from app.accounts.service import pause, resume
 from app.agree.upkeep import mark_stale
 from app.errors import Conflict, Invalid, NotFound
@@ -52,7 +53,7 @@ def standing_exclusion(
 def is_paused(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) -> bool | None:
     """Whether the person is handed no pairs; None for someone who is no annotator here."""
     return session.scalar(
-        select(Membership.is_paused).where(
+        select(is_resting()).where(
             Membership.project_id == project_id,
             Membership.person_id == person_id,
             Membership.role == Role.ANNOTATOR,

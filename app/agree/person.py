@@ -20,10 +20,12 @@ from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats, wilson
 from app.agree.gold_answers import Share, Told, as_evidence, gold_by_person, gold_flags, told
 from app.agree.herding import QUIET_FOR, herding
+from app.agree.newcomers import way_of
 from app.agree.reading import Steadiness
 from app.agree.reliability import reliability
 from app.agree.scrutiny import FEWEST_SHARED, scrutinise
 from app.agree.service import retested
+from app.agree.way_in import Way
 from app.agree.workforce import Trust, Work, load_work, pace_of, trust_of
 from app.tables.accounts import Person
 from app.tables.agree import Exclusion, StaffNote
@@ -69,6 +71,7 @@ class Record:
     gold_flags: Share
     told: list[Told]
     groups: list[str]
+    way: Way
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def portrait(session: Session, project: Project, person: Person) -> Portrait:
         gold_flags(session, project, person),
         told(session, project, person),
         [one.name for one in groups_by_person(session, project.id).get(person.id, ())],
+        way_of(session, project, person),
     )
     if work is None or person.id not in work.people:
         nothing = Trust(None, None, None, 0)

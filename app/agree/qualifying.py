@@ -16,8 +16,10 @@ from sqlalchemy.orm import Session
 from app.accounts.audit import record_event
 from app.agree.gold import fixed_flags
 from app.collect.flagging import FlagIn, check_some_flags
+from app.collect.leases import must_read
 from app.collect.pairing import is_rating
 from app.collect.standing import one_at_a_time
+from app.collect.standing import standing as standing_in
 from app.errors import Conflict, Invalid, NotFound
 from app.projects.asking import asking_of
 from app.tables.accounts import Person
@@ -100,6 +102,7 @@ def start(session: Session, project: Project, test_id: uuid.UUID, person: Person
     standing = standing_of(session, test, person)
     if standing.under_way is not None:
         return standing.under_way
+    _check_steps_before(session, project, person)
     if standing.is_held:
         raise Conflict("You hold this qualification already.")
     if not test.is_open:
@@ -118,6 +121,15 @@ def start(session: Session, project: Project, test_id: uuid.UUID, person: Person
     session.flush()
     _draw(session, test, attempt)
     return attempt
+
+
+def _check_steps_before(session: Session, project: Project, person: Person) -> None:
+    """Raise Conflict where consent or the guidelines come first in this project."""
+    mine = standing_in(session, project, person.id)
+    if mine.hindrance is not None and mine.hindrance.is_consent:
+        raise Conflict("Read what this project asks you to agree to first, then take the test.")
+    if must_read(project, mine):
+        raise Conflict("Read the guidelines and confirm it first: the test goes by them.")
 
 
 def _draw(session: Session, test: QualificationTest, attempt: TestAttempt) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
+from app.accounts.queries import is_resting
 from app.agree.answers import Answers
 from app.agree.bias import Effect, LengthEffect, length_effect, pooled_position
 from app.agree.evidence import Evidence, Kind
@@ -230,7 +231,7 @@ def _people(
             select(Membership.person_id).where(
                 Membership.project_id == project.id,
                 Membership.role == Role.ANNOTATOR,
-                Membership.is_paused,
+                is_resting(),
             )
         )
     )

@@ -102,8 +102,10 @@ class SkipForm(BaseModel):
 class PauseForm(BaseModel):
     until: str = ""
 
-    def day(self) -> date:
-        """Raises Invalid for what is no date."""
+    def day(self) -> date | None:
+        """None for no day in particular. Raises Invalid for what is no date."""
+        if not self.until.strip():
+            return None
         try:
             return date.fromisoformat(self.until)
         except ValueError as error:

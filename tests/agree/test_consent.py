@@ -209,7 +209,7 @@ def test_a_person_agrees_says_and_withdraws_on_pages_of_their_own(
     session.commit()
     browsing.sign_in(alice)
     assert TEXT in browsing.get("/consents/garden").text
-    assert "Read the text" in browsing.get("/projects/garden/collect").text
+    assert "/projects/garden/begin" in browsing.get("/projects/garden/collect").text
     assert browsing.post("/consents/garden", {"number": 2}).status_code == 409
     assert browsing.post("/consents/garden", {"number": 1}).status_code == 303
     said = {"age": "25-34", "languages": ["de", "en"], "country": "unsaid"}

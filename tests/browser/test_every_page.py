@@ -52,6 +52,9 @@ EMPTY = (
         "people",
         "people/consent",
         "people/groups",
+        "people/onboarding",
+        "begin",
+        "collect/leave",
         "agree/groups",
         "audit",
         "settings",
@@ -111,6 +114,7 @@ NOT_PAGES = {
     "/projects/{slug}/policy/{run_id}/files/{name}",
     "/projects/{slug}/datasets/sets/{set_id}/export.jsonl",
     "/projects/{slug}/people/consent/people.csv",
+    "/projects/{slug}/people/onboarding.csv",
     "/projects/{slug}/datasets/sets/{set_id}/annotators.csv",
     "/projects/{slug}/datasets/feedback/{what}.jsonl",
 }

@@ -11,12 +11,13 @@ from app.agree.routes import (
     overview,
     qualify,
     verdicts,
+    way_in,
     workforce,
 )
 
 router = APIRouter()
 for part in (
     *(overview, workforce, verdicts, gold, adjudicate, qualify),
-    *(cost, consent, consent_rules),
+    *(cost, consent, consent_rules, way_in),
 ):
     router.include_router(part.router)

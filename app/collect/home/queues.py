@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.accounts.queries import Pause, pause_of
 from app.collect.kinds import PromptKind, open_work
+from app.collect.leases import must_read
+from app.collect.standing import standing
 from app.collect.talk.queries import invitation
 from app.projects.queries import Member, n_done
 from app.projects.reading import reading_of
@@ -49,6 +51,8 @@ class Queue:
     is_unread: bool = False  # the guidelines, in the version that holds now
     # What a conversation with the model waits for, which never runs out; empty where there is none.
     talk: str = ""
+    # Consent, guidelines or a qualification come before the work.
+    is_on_the_way: bool = False
 
     @property
     def first_page(self) -> str:
@@ -68,7 +72,8 @@ class Queue:
     @property
     def is_open(self) -> bool:
         """Whether anything waits here for this person, of whatever kind."""
-        return not self.is_paused and bool(self.left or self.tasks or self.talk)
+        is_any = self.left or self.tasks or self.talk or self.is_on_the_way
+        return not self.is_paused and bool(is_any)
 
 
 def queues_of(session: Session, person: Person, members: Sequence[Member]) -> list[Queue]:
@@ -82,6 +87,7 @@ def queues_of(session: Session, person: Person, members: Sequence[Member]) -> li
 
 def _queue(session: Session, person: Person, member: Member) -> Queue:
     project = member.project
+    mine = standing(session, project, person.id)
     work = {} if member.is_paused else open_work(session, project.id, person.id)
     return Queue(
         project,
@@ -92,4 +98,5 @@ def _queue(session: Session, person: Person, member: Member) -> Queue:
         tuple(Task(kind, left) for kind, left in work.items() if left),
         reading_of(session, project.id, person.id).is_due,
         "" if member.is_paused else invitation(session, project, person.id),
+        must_read(project, mine) or (mine.hindrance is not None and not mine.hindrance.is_limit),
     )

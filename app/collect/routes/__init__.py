@@ -20,6 +20,7 @@ from app.collect.forms import (
 )
 from app.collect.kinds import additions, amending
 from app.collect.pairing import shown
+from app.collect.routes import leaving
 from app.collect.routes.pages import (
     TEMPLATE,
     ahead_of,
@@ -49,6 +50,7 @@ from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
 
 router = APIRouter(prefix="/projects/{slug}/collect", include_in_schema=False)
+router.include_router(leaving.router)
 
 
 @router.get("")
@@ -160,7 +162,8 @@ def pause_oneself(
 ) -> Response:
     rest(session, project_id=access.project.id, person=access.person, until=form.day())
     service.put_down(session, access.project.id, access.person.id)
-    return redirect("/", f"You rest from {access.project.name} until {form.until}.")
+    until = f"until {form.until}" if form.until else "until you come back"
+    return redirect("/", f"You rest from {access.project.name} {until}.")
 
 
 @router.post("/resumptions")
