@@ -18,7 +18,7 @@ from app.accounts.consent import end_consent, forget, give_consent
 from app.accounts.service import leave
 from app.agree.reach import Reach, reach_of
 from app.agree.upkeep import mark_stale
-from app.collect.leaving import release_all
+from app.collect.ahead import put_down
 from app.errors import Conflict, Forbidden
 from app.tables.accounts import Person
 from app.tables.agree import Exclusion
@@ -60,7 +60,7 @@ def withdraw(session: Session, project: Project, person: Person, what: Withdrawa
         raise Forbidden("This project does not leave answers out. Ask the people who run it.")
     is_out = what is Withdrawal.ANSWERS
     end_consent(session, project, person, Ending.LEFT_OUT if is_out else Ending.WITHDRAWN)
-    release_all(session, project.id, person.id)
+    put_down(session, project.id, person.id)
     if project.consent_from is None:
         # No consent is looked for here, so only going keeps the work away.
         leave(session, project_id=project.id, person=person)
