@@ -50,7 +50,8 @@ from app.web.redirects import redirect
 from app.web.templating import is_htmx, render
 
 router = APIRouter(prefix="/projects/{slug}/collect", include_in_schema=False)
-router.include_router(leaving.router)
+router.add_api_route("/leave", leaving.ask_to_leave, methods=["GET"])
+router.add_api_route("/leave", leaving.leave, methods=["POST"])
 
 
 @router.get("")
