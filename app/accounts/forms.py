@@ -64,6 +64,7 @@ class InviteForm(BaseModel):
     name: Line = ""
     project: Line = ""
     roles: list[Role] = []
+    groups: list[uuid.UUID] = []
 
 
 class GroupForm(BaseModel):

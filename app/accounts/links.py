@@ -18,7 +18,7 @@ from app.accounts.queries import (
     valid_link,
 )
 from app.accounts.tokens import new_secret
-from app.errors import Forbidden, NotFound
+from app.errors import Conflict, Forbidden, NotFound
 from app.tables.accounts import LinkPurpose, Membership, OneTimeLink, Person, Role, hash_token
 from app.tables.base import utc_now
 
@@ -79,12 +79,30 @@ def renew_invitation(session: Session, person: Person, by: Person) -> str:
     """
     if person.is_simulated:
         raise Forbidden(f"{person.name} is simulated and never signs in.")
-    if by.is_owner:
-        if person.password_hash is not None:
-            return make_sign_in_link(session, person.email, by=by.id)
-    elif person.password_hash is not None or person.is_owner or _is_elsewhere(session, person, by):
+    if by.is_owner and person.password_hash is not None:
+        return make_sign_in_link(session, person.email, by=by.id)
+    if not _may_invite(session, person, by):
         raise Forbidden("Only an owner can make a sign-in link for this person.")
     return make_invitation(session, person, by.id)
+
+
+def withdraw_invitation(session: Session, person: Person, by: Person) -> None:
+    """Have the link that was passed on let nobody in any more; a new one can be made.
+
+    By whoever may make one. Raises Forbidden, and Conflict where no invitation is open.
+    """
+    if not _may_invite(session, person, by):
+        raise Forbidden("Only an owner can withdraw the invitation of this person.")
+    if not drop_unused_links(session, person.id, LinkPurpose.INVITATION):
+        raise Conflict(f"No invitation of {person.name} is open any more.")
+    record_event(session, "invitation.withdrawn", actor_id=by.id, subject=person.email)
+
+
+def _may_invite(session: Session, person: Person, by: Person) -> bool:
+    if by.is_owner:
+        return True
+    is_here = person.password_hash is not None or person.is_owner
+    return not is_here and not _is_elsewhere(session, person, by)
 
 
 def find_link(session: Session, secret: str) -> tuple[OneTimeLink, Person]:

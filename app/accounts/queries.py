@@ -50,14 +50,18 @@ def other_admins(session: Session, project_id: uuid.UUID, person_id: uuid.UUID) 
     return session.scalar(found) or 0
 
 
-def drop_unused_links(session: Session, person_id: uuid.UUID, *purposes: LinkPurpose) -> None:
-    session.execute(
-        delete(OneTimeLink).where(
+def drop_unused_links(session: Session, person_id: uuid.UUID, *purposes: LinkPurpose) -> bool:
+    """Whether any of them still signed in."""
+    until = session.scalars(
+        delete(OneTimeLink)
+        .where(
             OneTimeLink.person_id == person_id,
             OneTimeLink.purpose.in_(purposes),
             OneTimeLink.used_at.is_(None),
         )
-    )
+        .returning(OneTimeLink.expires_at)
+    ).all()
+    return any(one > utc_now() for one in until)
 
 
 def valid_link(session: Session, token_hash: bytes) -> Row[OneTimeLink, Person] | None:

@@ -1,5 +1,6 @@
 """Accounts, roles, tokens and the trail."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from app.accounts.audit import record_event
+from app.accounts.groups import add_group, groups_by_person
 from app.accounts.passwords import hash_password
 from app.accounts.service import change_person, grant_role, remove_member, revoke_role
 from app.db import session_scope
@@ -128,6 +130,28 @@ def test_an_admin_adds_members_and_changes_their_roles(
         "role granted"
         not in browsing.get("/projects/garden/audit?action=role.revoked").text.split("<ol")[1]
     )
+
+
+def test_an_admin_invites_into_a_group_and_can_withdraw_the_link_before_it_is_used(
+    browsing: Browsing, session: Session
+) -> None:
+    admin, project = make_person(session), make_project(session)
+    join(session, project, admin, Role.ADMIN)
+    group = add_group(session, project, "Experts", by=admin.id)
+    browsing.sign_in(admin)
+    people = "/projects/garden/people"
+    new = {"name": "Eve", "email": "eve@example.org", "roles": ["annotator"]}
+    page = browsing.post(people, {**new, "groups": [str(group.id)]}).text
+    link = re.search(r"/welcome/[\w-]+", page)
+    assert link
+    eve = session.scalars(select(Person).where(Person.email == "eve@example.org")).one()
+    assert groups_by_person(session, project.id) == {eve.id: [group]}
+    assert "Withdraw the invitation, open until" in browsing.get(people).text
+    assert browsing.post(f"{people}/{eve.id}/link/withdrawal").status_code == 303
+    assert "Withdraw the invitation" not in browsing.get(people).text
+    assert session.scalar(select(AuditEvent).where(AuditEvent.action == "invitation.withdrawn"))
+    assert browsing.post(f"{people}/{eve.id}/link/withdrawal").status_code == 409
+    assert browsing.get(link.group()).status_code == 404
 
 
 def test_the_last_admin_stays_unless_an_owner_says_otherwise(session: Session) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.accounts.forms import GroupsForm, InviteForm, QualificationsForm, RolesForm
 from app.accounts.groups import find_group, groups_by_person, groups_of, set_groups
 from app.accounts.languages import names_of
-from app.accounts.links import renew_invitation
+from app.accounts.links import renew_invitation, withdraw_invitation
 from app.accounts.qualifications import held_in, qualifications_of, set_held
 from app.accounts.queries import members
 from app.accounts.routes.people import invitation_page
@@ -90,6 +90,10 @@ def add_member(
                 project_id=access.project.id,
                 roles=form.roles,
             )
+            if form.groups:
+                known = groups_by_person(session, access.project.id).get(person.id, [])
+                wanted = {*form.groups, *(one.id for one in known)}
+                set_groups(session, access.project, person, wanted, by=access.person.id)
     except (Invalid, Conflict) as refusal:
         return _page(request, session, access, form, refusal)
     if path is None:
@@ -165,3 +169,10 @@ def make_link(
     person = _member(session, access, person_id)
     path = renew_invitation(session, person, access.person)
     return invitation_page(request, person, path, back=_url(access), project=access.project)
+
+
+@router.post("/{person_id}/link/withdrawal")
+def withdraw_link(session: SessionDep, access: AdminAccess, person_id: uuid.UUID) -> Response:
+    person = _member(session, access, person_id)
+    withdraw_invitation(session, person, access.person)
+    return redirect(_url(access), notice=f"The link for {person.name} lets nobody in any more.")
