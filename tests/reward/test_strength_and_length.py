@@ -13,9 +13,10 @@ from worker.progress import SilentProgress
 from worker.reward.batches import cut_batches
 from worker.reward.command import _configure
 from worker.reward.data import encode, read_preferences
+from worker.reward.files import RewardFiles
 from worker.reward.frozen import FrozenFeatures
 from worker.reward.length import length_report, offset_lengths, parse_length
-from worker.reward.stage import RewardFiles, train_reward_model
+from worker.reward.stage import train_reward_model
 from worker.reward.strength import Loss, losses_of
 from worker.reward.variance import FILE, VarianceHead
 from worker.runtime import start_runtime

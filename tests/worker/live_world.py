@@ -21,7 +21,8 @@ from tests.reward.worlds import FRUIT, basket
 from tests.support import join, make_person, make_project
 from worker.checkpoints import artefact_hash
 from worker.progress import SilentProgress
-from worker.reward.stage import RewardFiles, train_reward_model
+from worker.reward.files import RewardFiles
+from worker.reward.stage import train_reward_model
 from worker.reward.train import RewardConfiguration
 from worker.runtime import start_runtime
 

@@ -5,12 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.options import (
+    Combine,
+    Device,
+    ModelsFolder,
+    Report,
+    SafetyHead,
+    SafetyModel,
+    SafetyThreshold,
+    SafetyWeight,
+    Threads,
+    Voice,
+)
 from worker.progress import make_progress
 
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
-Voice = Annotated[str, typer.Option(help="bar, json or none.")]
-Report = Annotated[Path | None, typer.Option("--json", help="Write the report here.")]
 Steps = Annotated[int, typer.Option(min=1, help="In optimiser or training steps.")]
 PromptTokens = Annotated[int, typer.Option(min=1, help="Longer prompts lose their beginning.")]
 
@@ -53,15 +61,11 @@ def policy(
     n_evaluation_prompts: Annotated[int, typer.Option(min=1)] = 128,
     samples_per_evaluation_prompt: Annotated[int, typer.Option(min=1)] = 2,
     checkpoint_every: Steps = 20,
-    safety_model: Annotated[
-        str | None, typer.Option(help="Folder of a reward model of safety, the second objective.")
-    ] = None,
-    safety_head: Annotated[
-        bool, typer.Option(help="Safety by the head on the reward model's own trunk.")
-    ] = False,
-    combine: Annotated[str, typer.Option(help="llama2 or weights.")] = "llama2",
-    safety_threshold: Annotated[float, typer.Option(help="P(safe) below which it decides.")] = 0.15,
-    safety_weight: Annotated[float, typer.Option(help="Of safety's log-odds, for weights.")] = 1.0,
+    safety_model: SafetyModel = None,
+    safety_head: SafetyHead = False,
+    combine: Combine = "llama2",
+    safety_threshold: SafetyThreshold = 0.15,
+    safety_weight: SafetyWeight = 1.0,
     progress: Voice = "bar",
     device: Device = None,
     threads: Threads = None,
@@ -121,9 +125,7 @@ def sft(
     max_length: Annotated[int, typer.Option(min=8, help="Tokens; longer ones are cut.")] = 512,
     seed: int = 0,
     checkpoint_every: Steps = 100,
-    models_folder: Annotated[
-        Path | None, typer.Option(help="Where tiny is built; by default beside --out.")
-    ] = None,
+    models_folder: ModelsFolder = None,
     progress: Voice = "bar",
     device: Device = None,
     threads: Threads = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.options import Device, Threads, Voice
 from worker.progress import finite, make_progress
 
 _AT_ONCE = 1_024
@@ -29,9 +30,9 @@ def score(
         int | None, typer.Option(min=8, help="Tokens; by default what the model was trained with.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    progress: Voice = "bar",
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Score completions. A standard error is that of the score beside the mean completion's."""
     from worker.reward.reader import Reader

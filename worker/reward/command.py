@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worker.options import Device, ModelsFolder, Precision, Report, Threads, Voice
 from worker.progress import finite, make_progress
 
 if TYPE_CHECKING:
@@ -18,6 +19,19 @@ _LEARNING_RATES = ((1e6, 1e-3), (5e7, 2e-4), (2e8, 5e-5), (1e9, 2e-5))
 _LARGEST_RATE = 1e-5
 _AUTO = "auto"
 
+LossName = Annotated[
+    str, typer.Option(help="auto, scaled, plain, margin, soft, ties or mean-variance.")
+]
+ReliabilityName = Annotated[
+    str, typer.Option(help="auto: weigh annotators; given: the file's weights alone; off.")
+]
+Flag = Annotated[
+    str | None, typer.Option(help="Learn from this flag; +FLAG where more of it is better.")
+]
+SafetyFlag = Annotated[
+    str | None, typer.Option(help="A safety head on the same trunk, learnt from this flag.")
+]
+
 
 def reward(
     *,
@@ -27,20 +41,12 @@ def reward(
     evaluation: Annotated[
         Path | None, typer.Option("--eval", help="Held-out lines; without, a tenth of the prompts.")
     ] = None,
-    report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    loss: Annotated[
-        str, typer.Option(help="auto, scaled, plain, margin, soft, ties or mean-variance.")
-    ] = "auto",
-    reliability: Annotated[
-        str, typer.Option(help="auto: weigh annotators; given: the file's weights alone; off.")
-    ] = "auto",
+    report: Report = None,
+    loss: LossName = "auto",
+    reliability: ReliabilityName = "auto",
     objective: Annotated[str, typer.Option(help="helpfulness or safety.")] = "helpfulness",
-    flag: Annotated[
-        str | None, typer.Option(help="Learn from this flag; +FLAG where more of it is better.")
-    ] = None,
-    safety_flag: Annotated[
-        str | None, typer.Option(help="A safety head on the same trunk, learnt from this flag.")
-    ] = None,
+    flag: Flag = None,
+    safety_flag: SafetyFlag = None,
     attributes: Annotated[
         str, typer.Option(help="Names with commas: a head on the same trunk for each.")
     ] = "",
@@ -76,17 +82,11 @@ def reward(
     soft_temperature: Annotated[float, typer.Option(min=0.01, help="For --loss soft.")] = 0.85,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
     ensemble: Annotated[int, typer.Option(min=0, help="Heads that tell how sure a score is.")] = 0,
-    progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
-    models_folder: Annotated[
-        Path | None, typer.Option(help="Where tiny is built; by default beside --out.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")] = (
-        None
-    ),
-    precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16; by default what the device does well.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    progress: Voice = "bar",
+    models_folder: ModelsFolder = None,
+    device: Device = None,
+    precision: Precision = None,
+    threads: Threads = None,
 ) -> None:
     """Train a reward model on human comparisons and say how it does on held-out ones."""
     _train(**locals())
@@ -106,7 +106,8 @@ def _train(
     **options: Any,
 ) -> None:
     """The command `reward` with its options; those not named here are RewardConfiguration's."""
-    from worker.reward.stage import RewardFiles, train_reward_model
+    from worker.reward.files import RewardFiles
+    from worker.reward.stage import train_reward_model
     from worker.runtime import end_runtime, start_runtime
 
     configure = _configure(**options)

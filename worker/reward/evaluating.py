@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worker.options import Device, Report, Threads, Voice
 from worker.progress import Progress, finite, make_progress
 
 if TYPE_CHECKING:
@@ -21,13 +22,11 @@ def evaluate(
     data: Annotated[
         Path, typer.Option(help="RewardBench, RewardBench 2 or preferences: JSON lines or Parquet.")
     ],
-    report: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    report: Report = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default what is there.")] = (
-        None
-    ),
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    progress: Voice = "bar",
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Score a reward model on a published set, by subset, with intervals."""
     from worker.runtime import end_runtime, start_runtime

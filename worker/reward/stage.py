@@ -3,58 +3,31 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from worker.checkpoints import read_manifest, verify, write_artefact
-from worker.errors import TrainerError
 from worker.models import load_reward_model, load_tokenizer, longest_input, resolve_base_model
 from worker.progress import Progress, SilentProgress, finite
-from worker.provenance import code_commit, file_hash, library_versions
-from worker.reward import uncertainty
-from worker.reward.account import give_account
+from worker.provenance import code_commit
+from worker.reward.assess import Assessed, assess
 from worker.reward.batches import usual_epochs
-from worker.reward.card import write_card
-from worker.reward.data import Encoded, Preference, encode, hold_out, read_preferences
-from worker.reward.evaluate import evaluate
-from worker.reward.judge import curve_before, judge, write_judgements
+from worker.reward.data import Encoded, Preference, encode, hold_out
+from worker.reward.files import HELD_OUT, RewardFiles
+from worker.reward.judge import curve_before
 from worker.reward.length import length_report
 from worker.reward.marks import need_flag, rows_by_flag
-from worker.reward.prepare import prepare, rescale
-from worker.reward.side_heads import SideHeads, Trunk, fit_side_heads
+from worker.reward.prepare import Prepared, prepare, rescale
+from worker.reward.publish import finished_report, publish
 from worker.reward.strength import Loss
 from worker.reward.train import RewardConfiguration, train
-from worker.reward.variance import VarianceHead, fold, judge_variances, widen
+from worker.reward.variance import widen
 from worker.reward.watch import Watch
 from worker.runtime import Runtime, seed_everything
 
-HELD_OUT = 0.1
-_KIND = "reward model"
-
-
-@dataclass(frozen=True)
-class RewardFiles:
-    """What a reward run reads and writes. Without `evaluation`, a tenth is held out by prompt."""
-
-    preferences: Path
-    evaluation: Path | None
-    out: Path
-    models_folder: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.out.with_name(f"{self.out.name}.checkpoints")
-
-    def data_hash(self) -> str:
-        """SHA-256 of the preference file, joined by that of the evaluation file if there is one."""
-        paths = (self.preferences, self.evaluation)
-        missing = [path for path in paths if path is not None and not path.is_file()]
-        if missing:
-            raise TrainerError(f"There is no file {missing[0]}.")
-        return "+".join(file_hash(path) for path in paths if path is not None)
+_Rows = tuple[list[Preference], list[Preference]]  # to learn from, to judge by
 
 
 def train_reward_model(
@@ -78,8 +51,53 @@ def train_reward_model(
     started = time.monotonic()
     progress = progress if runtime.is_main else SilentProgress()
     data_hash = files.data_hash()
-    train_rows, eval_rows = _split(files, seed)
-    name = _base_folder(base_model, train_rows + eval_rows, files.models_folder, runtime, seed)
+    model, tokenizer, configuration, rows = _begin(files, configure, runtime, base_model, seed)
+    prepared = _prepare(
+        *(model, tokenizer, rows[0], configuration, runtime),
+        progress=progress,
+        chooses_loss=chooses_loss,
+    )
+    data, configuration = prepared.data, prepared.configuration
+    finished = finished_report(files.out, configuration, data_hash)
+    if finished is not None:
+        progress.note("This run is finished already; its report is given again.")
+        progress.result(finished)
+        return finished
+    _tell_what_was_cut(data, configuration, progress)
+    held_out = encode(rows[1], tokenizer, configuration.max_length)
+    both = (data, held_out, configuration, runtime)
+    curve = curve_before(model, *both, progress=progress) if has_curve else None
+    model, taken = _train(
+        *(model, prepared, held_out, runtime, progress), files=files, data_hash=data_hash
+    )
+    found = assess(
+        *(model, tokenizer, data, held_out, configuration),
+        runtime=runtime,
+        rows=rows,
+        progress=progress,
+    )
+    report = _report(prepared, found, rows, seed=seed, curve=curve, training_seconds=taken) | {
+        "data_hash": data_hash,
+        "seconds": time.monotonic() - started,
+    }
+    if runtime.is_main:
+        report = finite(report)
+        publish(files.out, model, tokenizer, report, rows=rows[1], found=found)
+        shutil.rmtree(files.checkpoints, ignore_errors=True)
+    progress.result(report)
+    return report
+
+
+def _begin(
+    files: RewardFiles,
+    configure: Callable[[Any], RewardConfiguration],
+    runtime: Runtime,
+    base_model: str,
+    seed: int,
+) -> tuple[Any, Any, RewardConfiguration, _Rows]:
+    """The untrained network, its tokenizer, how it is to be trained, and on which comparisons."""
+    rows = files.split(seed)
+    name = _base_folder(base_model, rows[0] + rows[1], files.models_folder, runtime, seed)
     seed_everything(seed, "head")
     tokenizer = load_tokenizer(name)
     model = load_reward_model(name, runtime, tokenizer)
@@ -88,30 +106,46 @@ def train_reward_model(
         configuration, max_length=longest_input(model, configuration.max_length)
     )
     if configuration.flag:
-        train_rows, eval_rows = _by_flag(train_rows, eval_rows, configuration.flag, seed)
-    data = encode(train_rows, tokenizer, configuration.max_length)
+        rows = _by_flag(*rows, configuration.flag, seed)
+    return model, tokenizer, configuration, rows
+
+
+def _prepare(
+    model: Any,
+    tokenizer: Any,
+    rows: list[Preference],
+    configuration: RewardConfiguration,
+    runtime: Runtime,
+    *,
+    progress: Progress,
+    chooses_loss: bool,
+) -> Prepared:
+    data = encode(rows, tokenizer, configuration.max_length)
     if configuration.epochs is None:
         configuration = replace(configuration, epochs=usual_epochs(data, configuration.batch_size))
-    prepared = prepare(
-        *(model, data, train_rows, configuration, runtime),
+    return prepare(
+        *(model, data, rows, configuration, runtime),
         progress=progress,
         chooses_loss=chooses_loss,
     )
+
+
+def _train(
+    model: Any,
+    prepared: Prepared,
+    held_out: Encoded,
+    runtime: Runtime,
+    progress: Progress,
+    *,
+    files: RewardFiles,
+    data_hash: str,
+) -> tuple[Any, float]:
+    """The trained network, whose differences of scores are log-odds, and the seconds it took."""
     data, configuration = prepared.data, prepared.configuration
-    finished = _finished_report(files.out, configuration, data_hash)
-    if finished is not None:
-        progress.note("This run is finished already; its report is given again.")
-        progress.result(finished)
-        return finished
-    _tell_what_was_cut(data, configuration, progress)
-    held_out = encode(eval_rows, tokenizer, configuration.max_length)
-    curve = None
-    if has_curve:
-        curve = curve_before(model, data, held_out, configuration, runtime, progress=progress)
     if configuration.loss is Loss.MEAN_VARIANCE:
         widen(model)
-    training_started = time.monotonic()
-    model = train(
+    started = time.monotonic()
+    trained = train(
         model,
         data,
         configuration,
@@ -121,82 +155,35 @@ def train_reward_model(
         data_hash=data_hash,
         watch=Watch(model, data, held_out, runtime, batch_size=configuration.batch_size),
     )
-    training_seconds = time.monotonic() - training_started
+    taken = time.monotonic() - started
     if configuration.loss is not Loss.MEAN_VARIANCE:
-        rescale(model, prepared.unit)
-    found = _assess(
-        *(model, tokenizer, data, held_out, configuration),
-        runtime=runtime,
-        rows=(train_rows, eval_rows),
-        progress=progress,
-    )
-    report = {
+        rescale(trained, prepared.unit)
+    return trained, taken
+
+
+def _report(
+    prepared: Prepared,
+    found: Assessed,
+    rows: _Rows,
+    *,
+    seed: int,
+    curve: dict[str, Any] | None,
+    training_seconds: float,
+) -> dict[str, Any]:
+    n_train, configuration = len(rows[0]), prepared.configuration
+    held_out = length_report(rows[1], found.margins, seed)
+    return {
         **found.report,
         "learning_curve": curve,
-        "n_train": len(train_rows),
-        "n_eval": len(eval_rows),
-        "n_truncated": data.n_truncated,
+        "n_train": n_train,
+        "n_eval": len(rows[1]),
+        "n_truncated": prepared.data.n_truncated,
         **prepared.report,
-        "length": prepared.report["length"]
-        | {"held_out": length_report(eval_rows, found.margins, seed)},
-        "seconds": time.monotonic() - started,
-        "rows_per_second": len(train_rows) * (configuration.epochs or 1.0) / training_seconds,
-        "data_hash": data_hash,
+        "length": prepared.report["length"] | {"held_out": held_out},
+        "rows_per_second": n_train * (configuration.epochs or 1.0) / training_seconds,
         "configuration": configuration.as_dict(),
         "code_commit": code_commit(),
     }
-    if runtime.is_main:
-        report = finite(report)
-        _publish(files.out, model, tokenizer, report, rows=eval_rows, found=found)
-        shutil.rmtree(files.checkpoints, ignore_errors=True)
-    progress.result(report)
-    return report
-
-
-@dataclass(frozen=True)
-class _Assessed:
-    """What a trained network says of held-out comparisons, [N]; what lies beside its weights."""
-
-    margins: torch.Tensor
-    layer: uncertainty.LastLayer | None
-    spread: VarianceHead | None
-    heads: SideHeads | None
-    report: dict[str, Any]
-
-
-def _assess(
-    model: Any,
-    tokenizer: Any,
-    data: Encoded,
-    held_out: Encoded,
-    configuration: RewardConfiguration,
-    *,
-    runtime: Runtime,
-    rows: tuple[list[Preference], list[Preference]],
-    progress: Progress,
-) -> _Assessed:
-    spread, variance = None, None
-    if configuration.loss is Loss.MEAN_VARIANCE:
-        spread = fold(model, data, configuration.batch_size, runtime)
-        variance = judge_variances(spread, model, held_out, configuration.batch_size, runtime)
-    margins = judge(model, held_out, configuration, runtime)  # [N]
-    judged = {
-        **evaluate(rows[1], margins, torch.zeros_like(margins)),
-        **give_account(*rows, margins, configuration.seed),
-    }
-    layer, doubt = uncertainty.measure_and_judge(
-        model, data, held_out, configuration, runtime, judged=judged, progress=progress
-    )
-    trunk = Trunk(model, tokenizer, configuration.max_length, configuration.batch_size, runtime)
-    heads, side = fit_side_heads(
-        trunk,
-        *rows,
-        safety_flag=configuration.safety_flag,
-        attributes=[one.strip() for one in configuration.attributes.split(",") if one.strip()],
-        progress=progress,
-    )
-    report = {"eval": judged, "uncertainty": doubt, "variance": variance, "side_heads": side}
-    return _Assessed(margins, layer, spread, heads, report)
 
 
 def _by_flag(
@@ -207,19 +194,10 @@ def _by_flag(
     return (found, judged) if judged else hold_out(found, HELD_OUT, seed)
 
 
-def _split(files: RewardFiles, seed: int) -> tuple[list[Preference], list[Preference]]:
-    rows = read_preferences(files.preferences)
-    if files.evaluation is not None:
-        return rows, read_preferences(files.evaluation)
-    return hold_out(rows, HELD_OUT, seed)
-
-
 def _base_folder(
     base_model: str, rows: list[Preference], folder: Path, runtime: Runtime, seed: int
 ) -> str:
     """The base model's name; the first process builds the tiny one while the others wait."""
-    import torch
-
     texts = [text for row in rows for text in row.texts]
     if runtime.world_size == 1:
         return resolve_base_model(base_model, texts, folder, seed=seed)
@@ -227,27 +205,6 @@ def _base_folder(
         resolve_base_model(base_model, texts, folder, seed=seed)
     torch.distributed.barrier()
     return resolve_base_model(base_model, texts, folder, seed=seed)
-
-
-def _finished_report(
-    out: Path, configuration: RewardConfiguration, data_hash: str
-) -> dict[str, Any] | None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
-    if not out.is_dir() or verify(out):
-        raise TrainerError(
-            f"{out} exists and is no finished reward model. Choose another output folder."
-        )
-    manifest = read_manifest(out)
-    report = manifest.get("metrics")
-    if manifest.get("kind") != _KIND or not isinstance(report, dict):
-        raise TrainerError(f"{out} holds something else. Choose another output folder.")
-    if (report["data_hash"], report["configuration"]) != (data_hash, configuration.as_dict()):
-        raise TrainerError(
-            f"{out} holds a reward model of other data or another configuration. Choose another "
-            "output folder."
-        )
-    return report
 
 
 def _tell_what_was_cut(
@@ -258,38 +215,3 @@ def _tell_what_was_cut(
             f"{data.n_truncated} of {len(data.sequences)} conversations are longer than "
             f"{configuration.max_length} tokens; the beginning of their prompt was cut."
         )
-
-
-def _publish(
-    out: Path,
-    model: Any,
-    tokenizer: Any,
-    report: dict[str, Any],
-    *,
-    rows: list[Preference],
-    found: _Assessed,
-) -> None:
-    def write(path: Path) -> None:
-        if found.layer is not None:
-            uncertainty.save(found.layer, path)
-        if found.spread is not None:
-            found.spread.save(path)
-        if found.heads is not None:
-            found.heads.save(path)
-        tokenizer.padding_side = "right"
-        model.eval().save_pretrained(path)
-        tokenizer.save_pretrained(path)
-        tokenizer.padding_side = "left"
-        write_card(path / "README.md", report)
-        write_judgements(path, rows, found.margins)
-
-    manifest = {
-        "kind": _KIND,
-        "objective": report["configuration"]["objective"],
-        "data_hash": report["data_hash"],
-        "configuration": report["configuration"],
-        "code_commit": report["code_commit"],
-        "libraries": library_versions(),
-        "metrics": report,
-    }
-    write_artefact(out, write, manifest)

@@ -100,10 +100,7 @@ def train(
     optimiser = _optimiser(model, configuration)
     identity = {"configuration": configuration.as_dict(), "data_hash": data_hash}
     step = _resume(
-        model,
-        optimiser,
-        checkpoints,
-        identity,
+        *(model, optimiser, checkpoints, identity),
         runtime=runtime,
         note=progress.note,
         is_sharded=is_sharded,
@@ -123,22 +120,17 @@ def train(
         rate = configuration.learning_rate * rate_factor(step, len(plan), configuration.warmup)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        optimiser.zero_grad(set_to_none=True)
-        with scorer.learning(
-            has_dropout=configuration.has_dropout, recomputes=configuration.recomputes
-        ):
-            loss, figures = _losses(
-                *(spread, data, plan[step]),
-                weights=weights,
-                configuration=configuration,
-                runtime=runtime,
-            )
-            loss.backward()  # type: ignore[no-untyped-call]
-        norm = _clip(model, configuration)
-        _refuse_nan(figures["loss"], norm, step)
-        optimiser.step()
+        figures = _learn(
+            *(model, optimiser, scorer, spread),
+            data=data,
+            batch=plan[step],
+            weights=weights,
+            configuration=configuration,
+            runtime=runtime,
+            step=step,
+        )
         step += 1
-        figures |= {"learning_rate": rate, "gradient_norm": norm}
+        figures["learning_rate"] = rate
         progress.metrics(step, figures | (watch.after(step, plan) if watch else {}))
         progress.advance(step, len(plan), "Training the reward model")
         is_stopping = stop_requested(runtime)
@@ -159,6 +151,34 @@ def rate_factor(step: int, n_steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return max(0.0, (n_steps - step) / max(1, n_steps - rising))
+
+
+def _learn(
+    model: Any,
+    optimiser: torch.optim.Optimizer,
+    scorer: Scorer,
+    spread: Any,
+    *,
+    data: Encoded,
+    batch: Sequence[int],
+    weights: Tensor,
+    configuration: RewardConfiguration,
+    runtime: Runtime,
+    step: int,
+) -> dict[str, float]:
+    """One step of the optimiser; `spread` is the scorer as the processes share it. Its figures."""
+    optimiser.zero_grad(set_to_none=True)
+    with scorer.learning(
+        has_dropout=configuration.has_dropout, recomputes=configuration.recomputes
+    ):
+        loss, figures = _losses(
+            *(spread, data, batch), weights=weights, configuration=configuration, runtime=runtime
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+    norm = _clip(model, configuration)
+    _refuse_nan(figures["loss"], norm, step)
+    optimiser.step()
+    return figures | {"gradient_norm": norm}
 
 
 def _losses(

@@ -8,6 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.options import (
+    Combine,
+    Device,
+    SafetyHead,
+    SafetyModel,
+    SafetyThreshold,
+    SafetyWeight,
+    Threads,
+    Voice,
+)
 from worker.progress import finite, make_progress
 
 MOST_ANSWERED = 2_000
@@ -30,19 +40,15 @@ def select(
     max_length: Annotated[
         int | None, typer.Option(min=8, help="Tokens; by default what the model was trained with.")
     ] = None,
-    safety_model: Annotated[
-        str | None, typer.Option(help="Folder of a reward model of safety, the second objective.")
-    ] = None,
-    safety_head: Annotated[
-        bool, typer.Option(help="Safety by the head on the reward model's own trunk.")
-    ] = False,
-    combine: Annotated[str, typer.Option(help="llama2 or weights.")] = "llama2",
-    safety_threshold: Annotated[float, typer.Option(help="P(safe) below which it decides.")] = 0.15,
-    safety_weight: Annotated[float, typer.Option(help="Of safety's log-odds, for weights.")] = 1.0,
+    safety_model: SafetyModel = None,
+    safety_head: SafetyHead = False,
+    combine: Combine = "llama2",
+    safety_threshold: SafetyThreshold = 0.15,
+    safety_weight: SafetyWeight = 1.0,
     seed: int = 0,
-    progress: Annotated[str, typer.Option(help="bar, json or none.")] = "bar",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    progress: Voice = "bar",
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Rank pairs by what an answer would teach the reward model's last layer.
 
@@ -100,7 +106,7 @@ def _write(out: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def live(
     *,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    device: Device = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Keep a reward model's last layer in memory and learn from answers, a JSON object a line."""
