@@ -12,8 +12,8 @@ from app.collect.service import release
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person
 from app.tables.base import utc_now
+from tests.browser.comparing import COLLECT, current, wait_for_next
 from tests.browser.conftest import Visit, console_is_clean, is_accessible
-from tests.browser.test_compare import COLLECT, current, wait_for_next
 from tests.collect.test_kinds import take, world
 from tests.collect.worlds import lease, make_world
 from tests.support import Browsing

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.tables.collect import Comparison, Completion
 from app.tables.talk import Turn
 from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
-from tests.collect.test_talk import URL, answer, world
+from tests.collect.talking import URL, answer, world
 from tests.worker.test_replies import serving
 
 pytestmark = [pytest.mark.browser]

@@ -13,6 +13,7 @@ from app.tables.accounts import Person
 from app.tables.collect import Assignment, Comparison
 from app.tables.work import ControlTime, Draft
 from app.web.login import cookie_name
+from tests.browser.comparing import COLLECT, answers, current, wait_for_next
 from tests.browser.conftest import (
     NARROW,
     Live,
@@ -21,7 +22,6 @@ from tests.browser.conftest import (
     fits_its_width,
     is_accessible,
 )
-from tests.browser.test_compare import COLLECT, answers, current, wait_for_next
 from tests.collect.worlds import make_flag, make_world
 from tests.support import log_in
 

@@ -3,7 +3,6 @@
 import json
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -14,76 +13,15 @@ from app.collect.leases import Nothing, Why
 from app.collect.service import next_assignment
 from app.collect.talk import replies, service
 from app.collect.talk.queries import Stage, Waiting, desk_of
-from app.collect.talk.replies import Written
 from app.datasets.service import export_lines, freeze
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.loop.facts import read_facts
-from app.tables.accounts import Person
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, Comparison, Completion, Draw, Pair, Prompt
 from app.tables.jobs import Job, JobKind, JobState, WorkerProcess
-from app.tables.projects import Objective, Project
-from app.tables.runs import Algorithm, PolicyRun, RunState
-from app.tables.talk import Conversation, Turn
-from tests.collect.worlds import broken_rules, make_annotators, make_flag
-from tests.support import Browsing, make_project
-
-URL = "/projects/garden/collect/talk"
-ANSWERS = (Written("Water **less**.", 0.7), Written("Water `more`.", 1.0))
-
-
-def world(session: Session, *names: str, **settings: Any) -> tuple[Project, list[Person]]:
-    project = make_project(session, **{"is_talk_on": True, **settings})
-    people = make_annotators(session, project, *names)
-    session.add(
-        PolicyRun(
-            project_id=project.id,
-            number=7,
-            algorithm=Algorithm.SFT,
-            base_model="tiny",
-            configuration={},
-            state=RunState.FINISHED,
-            is_live=True,
-        )
-    )
-    session.commit()
-    return project, people
-
-
-def say(session: Session, project: Project, person: Person, words: str) -> Turn:
-    desk = desk_of(session, project.id, person.id)
-    turn = service.say(
-        session, project, person.id, words,
-        conversation_id=desk.conversation.id if desk.conversation else None,
-        position=desk.position,
-    )  # fmt: skip
-    session.commit()
-    return turn
-
-
-def answer(session: Session, turn: Turn, written: tuple[Written, Written] = ANSWERS) -> Turn:
-    """What the worker does: claim, write, publish."""
-    claim = jobs.claim_reply(session, "alice")
-    assert claim is not None
-    assert claim.payload == {"turn_id": str(turn.id)}
-    messages = replies.messages_of(session, turn.id)
-    jobs.finish(session, claim)
-    run = session.scalars(select(PolicyRun)).one()
-    replies.publish(session, turn.id, messages, written, policy_run_id=run.id, is_cut=False)
-    session.commit()
-    return turn
-
-
-def choose(session: Session, turn: Turn, person: Person, rating: int = 2) -> Comparison:
-    said = service.Choice(rating=rating, seconds=4.0, idempotency_key=f"turn {turn.id}")
-    comparison = service.choose(session, turn, person.id, said)
-    session.commit()
-    return comparison
-
-
-def stage(session: Session, project: Project, person: Person) -> Stage:
-    session.expire_all()
-    return desk_of(session, project.id, person.id).stage
+from app.tables.talk import Conversation
+from tests.collect.talking import ANSWERS, answer, choose, say, stage, world
+from tests.collect.worlds import broken_rules
 
 
 def test_the_chosen_answer_goes_on_and_is_what_the_policy_reads_next(session: Session) -> None:
@@ -269,26 +207,6 @@ def test_the_page_says_who_is_waited_for(session: Session) -> None:
     assert desk_of(session, project.id, alice.id).waiting is Waiting.WRITING
 
 
-def test_the_start_page_says_what_a_conversation_waits_for(
-    session: Session, browsing: Browsing
-) -> None:
-    project, (alice,) = world(session, "alice")
-    browsing.sign_in(alice)
-    pages = ("/", "/projects/garden/collect/kinds")
-
-    def says(*words: str) -> bool:
-        return all(one in browsing.get(page).text for one, page in zip(words, pages, strict=True))
-
-    assert says("a model to talk with", "as long as you like")
-    turn = say(session, project, alice, "Hello?")
-    assert says("the model is writing to you", "the model is writing to you")
-    answer(session, turn)
-    assert says("two answers wait for your choice", "two answers wait for your choice")
-    choose(session, turn, alice)
-    assert says("it is your turn", "it is your turn")
-    assert "1 done by you" in browsing.get("/").text
-
-
 def test_an_ended_conversation_can_go_on_today(session: Session) -> None:
     project, (alice,) = world(session, "alice")
     turn = answer(session, say(session, project, alice, "Hello."))
@@ -322,85 +240,3 @@ def test_whoever_is_paused_or_at_the_limit_writes_nothing(session: Session) -> N
     assert nothing.why is Why.LIMIT_REACHED
     with pytest.raises(Forbidden):
         say(session, project, alice, "More.")
-
-
-def test_a_whole_turn_without_a_script(session: Session, browsing: Browsing) -> None:
-    project, (alice,) = world(session, "alice")
-    flag = make_flag(session, project, "Rude")
-    browsing.sign_in(alice)
-    page = browsing.get(URL)
-    assert "Ask the model for help" in page.text
-    sent = browsing.post(f"{URL}/messages", {"words": "My <b>basil</b>.", "position": "1"})
-    assert (sent.status_code, sent.headers["location"]) == (303, URL)
-    page = browsing.get(URL)
-    assert 'http-equiv="refresh"' in page.text
-    assert "No worker is running" in page.text
-    turn = session.scalars(select(Turn)).one()
-    answer(session, turn)
-    page = browsing.get(URL)
-    assert "<strong>less</strong>" in page.text
-    assert "<b>basil</b>" not in page.text
-    session.refresh(turn)
-    chosen = browsing.post(
-        f"{URL}/choices",
-        {
-            "turn_id": str(turn.id), "rating": "2", "seconds": "3", "times": "",
-            f"flag.{flag.id}.left": "1", "is_about_equal": "true",
-        },
-    )  # fmt: skip
-    assert chosen.status_code == 303
-    comparison = session.scalars(select(Comparison)).one()
-    assert comparison.is_about_equal
-    assert comparison.seconds <= 3
-    assert (comparison.rating <= 4) != turn.is_flipped
-    assert 'name="words"' in browsing.get(URL).text
-    browsing.post(f"{URL}/endings", {"conversation_id": str(turn.conversation_id)})
-    assert "You ended a conversation" in browsing.get(URL).text
-
-
-def test_the_page_never_says_which_policy_wrote(session: Session, browsing: Browsing) -> None:
-    project, (alice,) = world(session, "alice")
-    turn = answer(session, say(session, project, alice, "Hello."))
-    run = session.scalars(select(PolicyRun)).one()
-    page = browsing.sign_in(alice).get(URL).text
-    secrets = [
-        str(run.id),
-        "temperature",
-        *(str(id_) for id_ in session.scalars(select(Completion.id))),
-    ]
-    assert [one for one in secrets if one in page] == []
-    choose(session, turn, alice)
-
-
-def test_a_page_that_waits_gets_what_is_new_and_nothing_else(
-    session: Session, browsing: Browsing
-) -> None:
-    project, (alice,) = world(session, "alice")
-    turn = say(session, project, alice, "Hello.")
-    mark = desk_of(session, project.id, alice.id).mark
-    browsing.sign_in(alice)
-    polled = {"headers": {"HX-Request": "true"}, "params": {"mark": mark}}
-    assert browsing.get(URL, **polled).status_code == 204
-    answer(session, turn)
-    assert "Go on with it" in browsing.get(URL, **polled).text
-
-
-def test_a_safety_project_asks_to_be_attacked(session: Session, browsing: Browsing) -> None:
-    _, (alice,) = world(session, "alice", objective=Objective.SAFETY)
-    page = browsing.sign_in(alice).get(URL).text
-    assert "harmful answer" in page
-    assert "<em>safer</em>" in page
-
-
-def test_a_project_without_conversations_or_a_policy_says_so(
-    session: Session, browsing: Browsing
-) -> None:
-    project, (alice,) = world(session, "alice")
-    session.execute(PolicyRun.__table__.delete())
-    session.commit()
-    browsing.sign_in(alice)
-    assert "No model to talk with yet" in browsing.get(URL).text
-    assert "no model yet" in browsing.get("/projects/garden/collect/kinds").text
-    project.is_talk_on = False
-    session.commit()
-    assert browsing.get(URL).status_code == 404

@@ -23,7 +23,7 @@ from app.tables.jobs import Job, JobKind, JobState
 from app.tables.projects import Project
 from app.tables.runs import Algorithm, PolicyRun
 from app.tables.talk import Conversation, Turn
-from tests.collect.test_talk import choose, say, world
+from tests.collect.talking import choose, say, world
 from tests.worker.workers import QUICK, is_alive, wait_until
 from worker.replies import Replies
 from worker.tiny import make_tiny
