@@ -7,7 +7,6 @@ next one makes the layer anew from the answers in the tables.
 """
 
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from app.settings import get_settings
 from worker.child import Child
 from worker.duty import Pace, put_off
 from worker.errors import TrainerError
-from worker.replies import LONGEST_PAUSE, Speaker
+from worker.lane import LONGEST_PAUSE, Lane
 from worker.select import answers
 from worker.select.answers import LiveRun
 from worker.select.pairs import FEATURES
@@ -42,35 +41,17 @@ OVERLAP = timedelta(seconds=3)
 SHARE_AT_ONCE = 4
 
 
-class LiveLane:
+class LiveLane(Lane):
     """The lane: a thread, a child, and a watch over each live reward run."""
 
     def __init__(self, name: str, pace: Pace, argv: tuple[str, ...] = (*TRAINER, "live")) -> None:
+        super().__init__(argv, "Live reward model")
         self.name, self.pace = name, pace
-        self.is_stopping = False
-        self.speaker = Speaker(argv, self)
         self.generation = 0  # of the child: what it knows dies with it
-        self._wake = threading.Event()
         self.is_asleep = False
         self._watches: dict[uuid.UUID, Watch] = {}
         self._held_at: dict[uuid.UUID, float] = {}
         self._looked_at = float("-inf")
-        self._thread = threading.Thread(target=self._serve, name="live reward model")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.is_stopping = True
-        self._wake.set()
-        self._thread.join()
-
-    def wake(self) -> None:
-        self._wake.set()
-
-    def sleep(self, seconds: float) -> None:
-        self._wake.wait(seconds)
-        self._wake.clear()
 
     def _serve(self) -> None:
         pause = self.pace.listen_for_answers

@@ -4,15 +4,11 @@ A thread of the worker claims them one after the other and asks a child that kee
 in memory. The child dies with the worker; a reply that was not published is written by the next.
 """
 
-import json
 import logging
-import tempfile
-import threading
 import time
 import uuid
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +25,7 @@ from app.tables.runs import PolicyRun
 from worker.child import Child
 from worker.duty import STOPPED, Duty, HandedBack, Pace, put_off
 from worker.errors import BROKEN_OFF, TrainerError
+from worker.lane import LONGEST_PAUSE, Lane
 from worker.stages import TRAINER
 
 logger = logging.getLogger("prefloop.worker")
@@ -36,7 +33,6 @@ logger = logging.getLogger("prefloop.worker")
 # Two variants at two temperatures, as Llama 2's were written (Touvron et al. 2023, section 3.1).
 TEMPERATURES = (0.7, 1.0)
 MOST_NEW_TOKENS = 512
-LONGEST_PAUSE = 15.0
 PATIENCE = 1.0
 TOO_LONG = (
     "The model took more than {seconds:.0f} seconds and was stopped. Let it write again, or begin "
@@ -46,74 +42,12 @@ NO_POLICY = "No policy has been trained yet. The loop's first turn brings one."
 BLANK = "The model answered with nothing that can be shown. Write it in other words."
 
 
-class Lane(Protocol):
-    """Who asks a child, and is woken when it has answered."""
-
-    def wake(self) -> None: ...
-
-
-class Speaker:
-    """The child that holds a network, started when it is first needed."""
-
-    def __init__(self, argv: tuple[str, ...], lane: Lane) -> None:
-        self.argv, self.lane = argv, lane
-        self._child: Child | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self.used_at = 0.0
-
-    def ask(self, request: dict[str, Any]) -> Child:
-        """Send a request to the child, to a new one where the last is over."""
-        if self._child is not None and self._child.has_ended():
-            self.stop()
-        self.used_at = time.monotonic()
-        if self._child is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="prefloop-talk-")
-            self._child = Child(self.argv, Path(self._folder.name), self.lane.wake, listens=True)
-        self._child.ask(json.dumps(request, ensure_ascii=False))
-        return self._child
-
-    def rest(self, seconds: float) -> None:
-        """Let go of the network's memory when nobody has asked for so long."""
-        if self.has_rested(seconds):
-            self.stop()
-
-    def has_rested(self, seconds: float) -> bool:
-        """Whether there is a child, and nobody has asked it for so long."""
-        return self._child is not None and time.monotonic() - self.used_at > seconds
-
-    def stop(self) -> None:
-        """End the child now, and say why where it had ended by itself."""
-        child, folder = self._child, self._folder
-        self._child = self._folder = None
-        if child is not None:
-            is_over = child.has_ended()
-            child.kill()
-            status = child.finish()
-            if is_over:
-                logger.warning("Replies: %s", child.obituary(status))
-        if folder is not None:
-            folder.cleanup()
-
-
-class Replies:
+class Replies(Lane):
     """The lane: a thread that claims and answers. It employs each reply as a worker does a job."""
 
     def __init__(self, name: str, pace: Pace, argv: tuple[str, ...] = (*TRAINER, "talk")) -> None:
+        super().__init__(argv, "Replies")
         self.name, self.pace = name, pace
-        self.is_stopping = False
-        self.speaker = Speaker(argv, self)
-        self._wake = threading.Event()
-        # The child's life hangs on this thread (see app.launch), which lives as long as we do.
-        self._thread = threading.Thread(target=self._serve, name="replies")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Hand back what is being written, and end."""
-        self.is_stopping = True
-        self._wake.set()
-        self._thread.join()
 
     def answer_all(self) -> None:
         """Answer what waits now, in this thread."""
@@ -151,13 +85,6 @@ class Replies:
             return False
         Reply(self, job).do()
         return True
-
-    def sleep(self, seconds: float) -> None:
-        self._wake.wait(seconds)
-        self._wake.clear()
-
-    def wake(self) -> None:
-        self._wake.set()
 
     def be_seen(self) -> None:
         """The worker's own thread sees to that."""

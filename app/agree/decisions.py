@@ -37,14 +37,14 @@ def find_worker(session: Session, project: Project, person_id: uuid.UUID) -> Per
 
 
 def standing_exclusion(
-    session: Session, project_id: uuid.UUID, person_id: uuid.UUID
+    session: Session, project_id: uuid.UUID, person_id: uuid.UUID, *, is_own: bool = False
 ) -> Exclusion | None:
-    """An admin's; what the person withdrew is theirs to bring back."""
+    """An admin's; or the person's own, who withdrew the answers and alone may bring them back."""
     return session.scalar(
         select(Exclusion).where(
             Exclusion.project_id == project_id,
             Exclusion.person_id == person_id,
-            Exclusion.is_own.is_(False),
+            Exclusion.is_own.is_(is_own),
             Exclusion.lifted_at.is_(None),
         )
     )

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.accounts.audit import record_event
 from app.accounts.consent import end_consent, forget, give_consent
 from app.accounts.service import leave
+from app.agree.decisions import standing_exclusion
 from app.agree.reach import Reach, reach_of
 from app.agree.upkeep import mark_stale
 from app.collect.ahead import put_down
@@ -35,19 +36,6 @@ class Withdrawal(StrEnum):
     ABOUT_ME = "about_me"  # what they said about themselves
     FUTURE = "future"  # the consent: no more work
     ANSWERS = "answers"  # and the use of their answers from now on
-
-
-def own_exclusion(
-    session: Session, project_id: uuid.UUID, person_id: uuid.UUID
-) -> Exclusion | None:
-    return session.scalar(
-        select(Exclusion).where(
-            Exclusion.project_id == project_id,
-            Exclusion.person_id == person_id,
-            Exclusion.is_own.is_(True),
-            Exclusion.lifted_at.is_(None),
-        )
-    )
 
 
 def withdraw(session: Session, project: Project, person: Person, what: Withdrawal) -> None:
@@ -77,7 +65,7 @@ def agree(session: Session, project: Project, person: Person, number: int) -> Co
 
 def bring_back(session: Session, project: Project, person: Person) -> bool:
     """Let one's own answers count again. False where they were not withdrawn."""
-    exclusion = own_exclusion(session, project.id, person.id)
+    exclusion = standing_exclusion(session, project.id, person.id, is_own=True)
     if exclusion is None:
         return False
     exclusion.lifted_at, exclusion.lifted_by_id = utc_now(), person.id
@@ -89,7 +77,7 @@ def bring_back(session: Session, project: Project, person: Person) -> bool:
 
 
 def _leave_out(session: Session, project: Project, person: Person) -> None:
-    if own_exclusion(session, project.id, person.id) is not None:
+    if standing_exclusion(session, project.id, person.id, is_own=True) is not None:
         return
     session.add(
         Exclusion(
@@ -149,7 +137,8 @@ def withdrawn_from(session: Session, project_id: uuid.UUID) -> Sequence[Withdraw
         Withdrawn(person, at, Ending(ending), reach_of(session, project_id, person.id))
         for person, at, ending in rows
         # Without a text to agree to, answers come back and the consent stays ended.
-        if ending != Ending.LEFT_OUT or own_exclusion(session, project_id, person.id)
+        if ending != Ending.LEFT_OUT
+        or standing_exclusion(session, project_id, person.id, is_own=True)
     ]
 
 

@@ -259,21 +259,6 @@ class Worth:
     beyond_random: Effect | None
 
 
-def latest_worth(session: Session, project_id: uuid.UUID) -> tuple[Study, list[Worth]] | None:
-    """The newest finished study of worth with its rows; None before there is one."""
-    study = session.scalar(
-        select(Study)
-        .where(
-            Study.project_id == project_id,
-            Study.kind == StudyKind.WORTH,
-            Study.finished_at.is_not(None),
-        )
-        .order_by(Study.finished_at.desc())
-        .limit(1)
-    )
-    return None if study is None else (study, list_worths(session, study))
-
-
 def list_worths(session: Session, study: Study) -> list[Worth]:
     """The rows of a study of worth, finished or not, the most valuable first."""
     flags = session.execute(

@@ -111,12 +111,11 @@ def test_what_the_data_is_worth_goes_on_from_training_to_training_and_is_told_to
     first = claim(session)
     studies.publish(session, first, {**WORTH, "is_done": False})
     assert study.finished_at is None
-    assert studies.latest_worth(session, run.project_id) is None
     studies.publish(session, claim(session), WORTH)
     session.commit()
-    found = studies.latest_worth(session, run.project_id)
-    assert found is not None
-    rude, someone = found[1]
+    session.refresh(study)
+    assert study.finished_at is not None
+    rude, someone = studies.list_worths(session, study)
     assert (rude.key, rude.n) == ("rude", 30)
     assert rude.log_loss is not None
     assert rude.log_loss.is_clear

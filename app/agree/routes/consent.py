@@ -10,8 +10,9 @@ from app.accounts.consent import consents_of, current_text, said_by, say
 from app.accounts.demographics import QUESTIONS, UNSAID, UNSAID_LABEL
 from app.accounts.own_projects import own_project, own_projects
 from app.agree.consent_forms import AboutMeForm, AgreeForm, WithdrawForm
+from app.agree.decisions import standing_exclusion
 from app.agree.reach import reach_of
-from app.agree.withdrawal import Withdrawal, agree, bring_back, own_exclusion, withdraw
+from app.agree.withdrawal import Withdrawal, agree, bring_back, withdraw
 from app.errors import DomainError, Invalid
 from app.projects.queries import projects_of
 from app.tables.accounts import Person, Role
@@ -51,7 +52,7 @@ def _standing(session: Session, project: Project, person: Person) -> dict[str, A
         "last": last,
         "given": given,
         "is_enough": is_enough,
-        "exclusion": own_exclusion(session, project.id, person.id),
+        "exclusion": standing_exclusion(session, project.id, person.id, is_own=True),
     }
 
 

@@ -1,7 +1,7 @@
 """The compare page, and the page of an answer that one has given."""
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
@@ -26,6 +26,7 @@ from app.collect.routes.pages import (
     ahead_of,
     asked_in,
     counts,
+    draft_kept,
     kept,
     next_page,
     next_pair,
@@ -111,8 +112,7 @@ def save_draft(
         content=form.content,
         project_id=access.project.id,
     )
-    body: dict[str, Any] = {"version": standing.version, "is_saved": standing.is_saved}
-    return JSONResponse(body if standing.is_saved else {**body, "content": standing.content})
+    return draft_kept(standing)
 
 
 @router.post("/prefetches")

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app.accounts.queries import pause_of
-from app.collect import service, slots
+from app.collect import drafts, service, slots
 from app.collect.answers import Recorded, Turned
 from app.collect.draws import mixture_of
 from app.collect.eligibility import in_words
@@ -47,6 +48,12 @@ def kept(
     if comparison_id is not None:
         response.headers["Prefloop-Answer"] = str(comparison_id)
     return response
+
+
+def draft_kept(standing: drafts.Standing) -> JSONResponse:
+    """Which version of what is half answered stands; and what it holds, where it is another's."""
+    body: dict[str, Any] = {"version": standing.version, "is_saved": standing.is_saved}
+    return JSONResponse(body if standing.is_saved else {**body, "content": standing.content})
 
 
 def next_page(

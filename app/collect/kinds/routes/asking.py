@@ -1,6 +1,6 @@
 """The pages on which people rank, rate and write."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,7 +11,7 @@ from app.collect.kinds.drafts import save_prompt_draft
 from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
 from app.collect.kinds.routes.pages import TEMPLATE, block_of, next_page, next_prompt, own
 from app.collect.leases import Why
-from app.collect.routes.pages import kept
+from app.collect.routes.pages import draft_kept, kept
 from app.collect.talk.queries import invitation
 from app.projects.remaining import MANY
 from app.projects.skipping import in_words
@@ -99,8 +99,7 @@ def save_draft(
         content=form.content,
         project_id=access.project.id,
     )
-    body: dict[str, Any] = {"version": standing.version, "is_saved": standing.is_saved}
-    return JSONResponse(body if standing.is_saved else {**body, "content": standing.content})
+    return draft_kept(standing)
 
 
 @router.post("/{kind}/skips")
