@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.progress import finite
+
 
 @dataclass(frozen=True)
 class Target:
-    """`value` is what was measured; `met` is None where a quick run says nothing about it."""
+    """`value` is what was measured, None without a number; `met` is None where a quick run says
+    nothing about it."""
 
     name: str
     target: str
@@ -31,13 +34,13 @@ class Report:
     ) -> None:
         """`is_judged` is False for a figure that was taken at another size than the target's."""
         met = value >= bound if is_judged and value is not None else None
-        self.targets.append(Target(name, f"≥ {bound:g}", value, met))
+        self.targets.append(Target(name, f"≥ {bound:g}", finite(value), met))
 
     def at_most(
         self, name: str, value: float | None, bound: float, *, is_judged: bool = True
     ) -> None:
         met = value <= bound if is_judged and value is not None else None
-        self.targets.append(Target(name, f"≤ {bound:g}", value, met))
+        self.targets.append(Target(name, f"≤ {bound:g}", finite(value), met))
 
     def show(self) -> None:
         print(f"\n{self.benchmark} · {machine()}{' · quick' if self.is_quick else ''}")
@@ -52,10 +55,10 @@ class Report:
             "benchmark": self.benchmark,
             "machine": machine(),
             "quick": self.is_quick,
-            "figures": self.figures,
+            "figures": finite(self.figures),
             "targets": [asdict(one) for one in self.targets],
         }
-        file.write_text(json.dumps(body, indent=2) + "\n", "utf-8")
+        file.write_text(json.dumps(body, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def arguments(description: str) -> argparse.ArgumentParser:

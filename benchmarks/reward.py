@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 from transformers.utils import logging
 from trl import RewardConfig, RewardTrainer
 
-from benchmarks.report import Report, Target, arguments
+from benchmarks.report import Report, arguments
 from worker.progress import SilentProgress
 from worker.reward.data import Encoded
 from worker.reward.strength import Loss
@@ -334,13 +334,8 @@ def tell(
 
 def judge(report: Report, name: str, value: float, bound: float, *, is_floor: bool) -> None:
     """A target; a quick run is too short to meet or miss it."""
-    if report.is_quick:
-        sign = "≥" if is_floor else "≤"
-        report.targets.append(Target(name, f"{sign} {bound:g}", value, None))
-    elif is_floor:
-        report.at_least(name, value, bound)
-    else:
-        report.at_most(name, value, bound)
+    add = report.at_least if is_floor else report.at_most
+    add(name, value, bound, is_judged=not report.is_quick)
 
 
 if __name__ == "__main__":
