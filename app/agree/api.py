@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from app.agree import service, tables
 from app.agree.cost import charts as cost_tables
+from app.agree.cost.other_kinds import kind_parts, kind_rows
 from app.agree.cost.service import costs
 from app.agree.forms import read_filter
 from app.agree.opinions import every_verdict
@@ -117,7 +118,9 @@ COST_TABLES = {
 
 @router.get("/cost/{table}.csv")
 def cost_table(table: str, access: AdminAccess, session: SessionDep) -> Response:
-    """`table` is weeks, parts, people or days."""
+    """`table` is weeks, parts, people, days, or kinds: of rankings, ratings, demonstrations."""
+    if table == "kinds":
+        return csv_response(as_csv(*kind_rows(kind_parts(session, access.project.id))), "kinds.csv")
     if table not in COST_TABLES:
         raise NotFound("There is no such table.")
     return csv_response(as_csv(*COST_TABLES[table](costs(session, access.project))), f"{table}.csv")

@@ -7,12 +7,12 @@ one that the keyboard used last. A tick is given once, so the parts sum to at mo
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from app.collect.flagging import SideName
 from app.errors import Invalid
-from app.tables.work import Control
+from app.tables.work import Control, PromptControl
 
 MOST_CONTROLS = 200
 # Each part is sent in hundredths; so is the whole.
@@ -41,10 +41,28 @@ class TimeIn:
     flag_id: uuid.UUID | None
     seconds: float
 
+    @property
+    def part(self) -> tuple[object, ...]:
+        return self.control, self.side, self.flag_id
 
-def check_times(
-    times: Sequence[TimeIn], *, claimed: float | None, seconds: float
-) -> Sequence[TimeIn]:
+
+@dataclass(frozen=True)
+class PromptTimeIn:
+    """Active seconds on one control of a page that asks about a whole prompt."""
+
+    control: PromptControl
+    completion_id: uuid.UUID | None
+    seconds: float
+
+    @property
+    def part(self) -> tuple[object, ...]:
+        return self.control, self.completion_id
+
+
+One = TypeVar("One", TimeIn, PromptTimeIn)
+
+
+def check_times(times: Sequence[One], *, claimed: float | None, seconds: float) -> Sequence[One]:
     """The parts of `claimed` active seconds, scaled to the `seconds` that are believed.
 
     Raises Invalid where a part is negative or no number, comes twice, or where the parts sum to
@@ -52,9 +70,7 @@ def check_times(
     """
     if claimed is None:
         return ()
-    if len(times) > MOST_CONTROLS or len({(t.control, t.side, t.flag_id) for t in times}) < len(
-        times
-    ):
+    if len(times) > MOST_CONTROLS or len({one.part for one in times}) < len(times):
         raise Invalid("The time of a control was sent twice.", field="times")
     if not all(math.isfinite(one.seconds) and one.seconds >= 0 for one in times):
         raise Invalid("The time of a control is a number of seconds from 0.", field="times")
@@ -62,7 +78,7 @@ def check_times(
     if total > claimed + ROUNDING * (len(times) + 1):
         raise Invalid("The times of the controls are more than the whole time.", field="times")
     share = min(1.0, seconds / total) if total else 1.0
-    return [TimeIn(t.control, t.side, t.flag_id, t.seconds * share) for t in times if t.seconds]
+    return [replace(one, seconds=one.seconds * share) for one in times if one.seconds]
 
 
 def values_of(times: Sequence[TimeIn]) -> dict[str, list[Any]]:

@@ -22,6 +22,16 @@ class Control(StrEnum):
     COMMENT = "comment"
 
 
+class PromptControl(StrEnum):
+    """A part of a page that asks for a ranking, ratings or a demonstration."""
+
+    PROMPT = "prompt"
+    COMPLETION = "completion"
+    RATING = "rating"
+    TEXT = "text"
+    COMMENT = "comment"
+
+
 class Draft(Base):
     """What an annotator has answered so far, by the names of the page's inputs.
 
@@ -80,6 +90,38 @@ class ControlTime(Base):
     side: Mapped[str | None]
     flag_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("flag.id", ondelete="CASCADE"), index=True
+    )
+    seconds: Mapped[float]
+    created_at: Mapped[CreatedAt]
+
+
+class PromptControlTime(Base):
+    """Active seconds that one answer about a prompt, with its changes, spent on one control.
+
+    They sum to at most the assignment's `seconds`. A completion has the time of its text, and
+    under `rating` that of its numbers; `rating` without one is what stands below all of them.
+    """
+
+    __tablename__ = "prompt_control_time"
+    __table_args__ = (
+        UniqueConstraint(
+            "assignment_id", "control", "completion_id", postgresql_nulls_not_distinct=True
+        ),
+        CheckConstraint("seconds >= 0", name="seconds_not_negative"),
+        CheckConstraint(
+            "case control when 'completion' then completion_id is not null"
+            " when 'rating' then true else completion_id is null end",
+            name="completion_fits",
+        ),
+    )
+
+    id: Mapped[Id]
+    assignment_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("prompt_assignment.id", ondelete="CASCADE")
+    )
+    control: Mapped[PromptControl] = mapped_column(text_enum(PromptControl))
+    completion_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("completion.id", ondelete="CASCADE"), index=True
     )
     seconds: Mapped[float]
     created_at: Mapped[CreatedAt]

@@ -23,7 +23,12 @@ function isActive(now) {
 function controlOf(element) {
   const flag = element?.closest?.(".flag[data-flag]");
   if (flag) return `flag.${flag.dataset.flag}${flag.dataset.place ? `.${flag.dataset.place}` : ""}`;
-  const places = { ".comment": "comment", ".conversation": "prompt", ".side-a": "left", ".side-b": "right", ".answer-bar": "rating" };
+  const card = element?.closest?.("[data-card]");
+  if (card) {
+    const id = card.querySelector('input[name^="choice."]').name.slice("choice.".length);
+    return `${element.closest(".numbers") ? "rating" : "completion"}.${id}`;
+  }
+  const places = { ".written": "text", ".comment": "comment", ".conversation": "prompt", ".side-a": "left", ".side-b": "right", ".answer-bar": "rating" };
   const found = Object.keys(places).find((place) => element?.closest?.(place));
   return found ? places[found] : "";
 }

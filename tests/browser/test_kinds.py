@@ -9,10 +9,12 @@ from app.tables.collect import Completion
 from app.tables.kinds import (
     CompletionRating,
     PromptAssignment,
+    PromptKind,
     RankedCompletion,
     Span,
     SpanReason,
 )
+from app.tables.work import PromptControl, PromptControlTime
 from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
 from tests.collect.test_kinds import URL, world
 from tests.collect.worlds import make_annotators, make_world
@@ -50,6 +52,14 @@ def test_a_day_of_ranking_rating_and_writing_by_keyboard(session: Session, visit
     page.get_by_text("You have done everything here").wait_for()
     written = session.scalars(select(Completion).where(Completion.author_id == alice.id)).one()
     assert written.text == "As I would say it."
+    spent = session.execute(
+        select(PromptAssignment.kind, PromptControlTime.control, PromptControlTime.completion_id)
+        .join(PromptAssignment, PromptAssignment.id == PromptControlTime.assignment_id)
+        .where(PromptControlTime.seconds > 0)
+    ).all()
+    assert (PromptKind.DEMONSTRATE, PromptControl.TEXT, None) in spent
+    numbered = {one for kind, _, one in spent if kind is PromptKind.RANK}
+    assert numbered & set(order)
     assert console_is_clean(page)
 
 

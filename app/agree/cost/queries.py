@@ -26,6 +26,24 @@ CONTROLS = text(
     """
 )
 
+PROMPT_CONTROLS = text(
+    """
+    select a.kind, t.control, count(distinct a.id) as n, sum(t.seconds) as seconds
+    from prompt_assignment a join prompt_control_time t on t.assignment_id = a.id
+    where a.project_id = :project
+    group by a.kind, t.control
+    order by a.kind, t.control
+    """
+)
+PROMPT_MEASURED = text(
+    """
+    select a.kind, count(*) as n from prompt_assignment a
+    where a.project_id = :project
+        and exists (select from prompt_control_time t where t.assignment_id = a.id)
+    group by a.kind
+    """
+)
+
 
 def work_days(session: Session, project_id: uuid.UUID) -> Sequence[Row[Any]]:
     """(person_id, day, n, n_fresh, n_timed, seconds, squares), oldest first."""
@@ -41,6 +59,17 @@ def work_days(session: Session, project_id: uuid.UUID) -> Sequence[Row[Any]]:
 
 def control_weeks(session: Session, project_id: uuid.UUID) -> Sequence[Row[Any]]:
     return session.execute(CONTROLS, {"project": project_id}).all()
+
+
+def prompt_controls(session: Session, project_id: uuid.UUID) -> Sequence[Row[Any]]:
+    """(kind, control, n, seconds): answers about prompts that spent time there, and how much."""
+    return session.execute(PROMPT_CONTROLS, {"project": project_id}).all()
+
+
+def prompt_measured(session: Session, project_id: uuid.UUID) -> dict[str, int]:
+    """How many answers about prompts have any time by control, by kind."""
+    rows = session.execute(PROMPT_MEASURED, {"project": project_id})
+    return {row.kind: row.n for row in rows}
 
 
 def wage_of(session: Session, project_id: uuid.UUID) -> Wage | None:

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from app.agree.cost import charts
+from app.agree.cost.other_kinds import kind_parts
 from app.agree.cost.service import WANTED_HALF, costs
 from app.agree.cost.wages import set_wages
 from app.agree.forms import WagesForm
@@ -39,6 +40,7 @@ def _page(
     context = {
         **common,
         "found": found,
+        "kind_parts": kind_parts(session, access.project.id),
         "unit": found.unit,
         "money": charts.money,
         "price_range": charts.price_range,

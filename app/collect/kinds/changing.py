@@ -8,9 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.collect.changing import after_window
+from app.collect.controls import PromptTimeIn
 from app.collect.kinds.derived import Verdict, say_anew, write_completion
 from app.collect.kinds.order import dense, pairs_of_ranking
 from app.collect.kinds.service import DEMONSTRATED, check_all, checked_text
+from app.collect.kinds.times import add_times
 from app.collect.leases import check_text
 from app.errors import Conflict, Forbidden
 from app.tables.base import utc_now
@@ -33,6 +35,14 @@ class Said:
     choices: Mapping[uuid.UUID, int] = field(default_factory=dict)
     words: str = ""
     comment: str = ""
+
+
+@dataclass(frozen=True)
+class Took:
+    """Active seconds of a change, and their checked parts by control."""
+
+    seconds: float = 0.0
+    times: Sequence[PromptTimeIn] = ()
 
 
 def said_in(session: Session, assignment: PromptAssignment) -> Said:
@@ -77,12 +87,14 @@ def change(
     new: Said,
     *,
     after: int | None = None,
+    took: Took = Took(),
 ) -> None:
     """Say something else than before; what was said before is kept as a revision. Flushes.
 
     What follows from a ranking follows anew, each comparison with its own version kept. `after` is
     the revision that the annotator saw: Conflict where another tab was faster. The same again
-    changes nothing. Raises Forbidden once the project's time for changes has passed, and Invalid.
+    changes nothing and takes no time. Raises Forbidden once the project's time for changes has
+    passed, and Invalid.
     """
     if assignment.state is not AssignmentState.DONE:
         raise Conflict("You have not answered this yet. Reload the page.")
@@ -96,7 +108,7 @@ def change(
         raise Conflict("You have changed this answer in another tab. Reload the page to see it.")
     _keep(session, assignment, old)
     if assignment.kind is PromptKind.RANK:
-        _rank(session, assignment, new.choices)
+        _rank(session, assignment, new.choices, took.seconds)
     elif assignment.kind is PromptKind.RATE:
         _rate(session, assignment, new.choices)
     else:
@@ -104,6 +116,8 @@ def change(
     assignment.comment = new.comment
     assignment.revision += 1
     assignment.changed_at = utc_now()
+    assignment.seconds = (assignment.seconds or 0.0) + took.seconds
+    add_times(session, assignment, took.times)
     session.flush()
 
 
@@ -134,7 +148,9 @@ def _keep(session: Session, assignment: PromptAssignment, old: Said) -> None:
     )
 
 
-def _rank(session: Session, assignment: PromptAssignment, ranks: Mapping[uuid.UUID, int]) -> None:
+def _rank(
+    session: Session, assignment: PromptAssignment, ranks: Mapping[uuid.UUID, int], seconds: float
+) -> None:
     for one, rank in ranks.items():
         session.get_one(RankedCompletion, (assignment.id, one)).rank = rank
     found = session.scalars(select(Completion).where(Completion.id.in_(list(ranks))))
@@ -143,7 +159,7 @@ def _rank(session: Session, assignment: PromptAssignment, ranks: Mapping[uuid.UU
         Verdict(completions[one], completions[other], is_tie)
         for one, other, is_tie in pairs_of_ranking(ranks)
     ]
-    say_anew(session, assignment.id, verdicts)
+    say_anew(session, assignment.id, verdicts, seconds)
 
 
 def _rate(session: Session, assignment: PromptAssignment, ratings: Mapping[uuid.UUID, int]) -> None:

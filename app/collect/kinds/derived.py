@@ -176,10 +176,12 @@ def _write(
     return comparison
 
 
-def say_anew(session: Session, ranking_id: uuid.UUID, verdicts: list[Verdict]) -> None:
+def say_anew(
+    session: Session, ranking_id: uuid.UUID, verdicts: list[Verdict], seconds: float
+) -> None:
     """Let the comparisons that followed from a ranking follow from what it says now; flushes.
 
-    Each that says something else keeps its version before.
+    Each that says something else keeps its version before; all share the `seconds` of the change.
     """
     said = {frozenset((one.better.id, one.worse.id)): one for one in verdicts}
     rows = session.execute(
@@ -191,6 +193,7 @@ def say_anew(session: Session, ranking_id: uuid.UUID, verdicts: list[Verdict]) -
         .with_for_update(of=Comparison)
     ).all()
     for comparison, pair in rows:
+        comparison.seconds += seconds / len(rows)
         verdict = said[frozenset((pair.completion_a_id, pair.completion_b_id))]
         rating = _rating(pair, verdict, verdict.better.id == pair.completion_a_id)
         if (rating, verdict.is_tie) != (comparison.rating, comparison.is_about_equal):

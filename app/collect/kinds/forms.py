@@ -1,10 +1,13 @@
 """What the pages of the other kinds of feedback post."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.collect.controls import PromptTimeIn, check_times
+from app.collect.kinds.times import times_in
 from app.errors import Invalid
 
 CHOICE = "choice."
@@ -21,6 +24,15 @@ class SaidForm(BaseModel):
 
     comment: str = ""
     text: str = ""
+    seconds: Annotated[float | None, BeforeValidator(_one_number), Field(allow_inf_nan=False)] = (
+        None
+    )
+    # "prompt:3.2,completion.<id>:10.5,rating.<id>:2": active seconds by control.
+    times: str = Field(default="", max_length=20_000)
+
+    def checked_times(self, seconds: float) -> Sequence[PromptTimeIn]:
+        """The times, scaled to the `seconds` that are believed. Raises Invalid."""
+        return check_times(times_in(self.times), claimed=self.seconds, seconds=seconds)
 
     def choices(self) -> dict[uuid.UUID, int]:
         """The number given to each completion; what was left open is left out. Raises Invalid."""
@@ -36,9 +48,6 @@ class SaidForm(BaseModel):
 
 class PromptForm(SaidForm):
     assignment_id: uuid.UUID
-    seconds: Annotated[float | None, BeforeValidator(_one_number), Field(allow_inf_nan=False)] = (
-        None
-    )
 
 
 class ChangedPromptForm(SaidForm):

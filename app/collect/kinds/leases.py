@@ -15,6 +15,8 @@ from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.collect.controls import PromptTimeIn
+from app.collect.kinds.times import add_times
 from app.collect.leases import CHANCE, LONGEST_REASON, Nothing, Why, check_text, must_read
 from app.collect.standing import one_at_a_time, standing
 from app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -318,10 +320,11 @@ def renew(session: Session, assignment: PromptAssignment) -> bool:
 
 @dataclass(frozen=True)
 class Finished:
-    """What every kind notes when it is answered."""
+    """What every kind notes when it is answered; `times` are parts of `seconds`, checked."""
 
     seconds: float
     comment: str = ""
+    times: Sequence[PromptTimeIn] = ()
 
 
 def finish(session: Session, assignment: PromptAssignment, said: Finished) -> bool:
@@ -345,6 +348,7 @@ def finish(session: Session, assignment: PromptAssignment, said: Finished) -> bo
         .limit(1)
     )
     _end(session, assignment, AssignmentState.DONE)
+    add_times(session, assignment, said.times)
     return True
 
 

@@ -10,13 +10,13 @@ from app.collect.kinds import leases, service
 from app.collect.kinds.drafts import save_prompt_draft
 from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
 from app.collect.kinds.routes.pages import TEMPLATE, block_of, next_page, next_prompt, own
+from app.collect.kinds.times import held
 from app.collect.leases import Why
 from app.collect.routes.pages import draft_kept, kept
 from app.collect.talk.queries import invitation
 from app.projects.remaining import MANY
 from app.projects.skipping import in_words
-from app.tables.base import utc_now
-from app.tables.kinds import PromptAssignment, PromptKind
+from app.tables.kinds import PromptKind
 from app.web.access import AnnotatorAccess
 from app.web.dependencies import SessionDep
 from app.web.redirects import redirect
@@ -65,7 +65,9 @@ def answer(
 ) -> Response:
     """Record the answer and hand out the next prompt, in one round trip."""
     assignment = own(session, access, kind, form.assignment_id)
-    said = leases.Finished(_seconds(form, assignment), form.comment)
+    claimed = UNCOUNTED_SECONDS if form.seconds is None else form.seconds
+    seconds = held(claimed, assignment.created_at)
+    said = leases.Finished(seconds, form.comment, form.checked_times(seconds))
     if kind is PromptKind.RANK:
         service.record_ranking(session, assignment, form.choices(), said)
     elif kind is PromptKind.RATE:
@@ -74,12 +76,6 @@ def answer(
         service.record_demonstration(session, assignment, form.text, said)
     response = next_page(request, session, access, kind, "Saved. This is the next one.")
     return kept(response, assignment.id, assignment.id)
-
-
-def _seconds(form: PromptForm, assignment: PromptAssignment) -> float:
-    claimed = UNCOUNTED_SECONDS if form.seconds is None else form.seconds
-    open_for = (utc_now() - assignment.created_at).total_seconds()
-    return max(0.0, min(claimed, open_for))
 
 
 @router.post("/{kind}/drafts")

@@ -8,6 +8,8 @@ from fastapi import APIRouter, Form, Request, Response
 from app.collect.kinds import changing, queries
 from app.collect.kinds.forms import ChangedPromptForm
 from app.collect.kinds.routes.pages import TEMPLATE, context_of, own, url_of
+from app.collect.kinds.times import held
+from app.tables.base import utc_now
 from app.tables.collect import AssignmentState
 from app.tables.kinds import PromptKind
 from app.web.access import AnnotatorAccess
@@ -72,7 +74,11 @@ def change(
 ) -> Response:
     found = own(session, access, kind, assignment_id)
     said = changing.Said(form.choices(), form.text, form.comment)
-    changing.change(session, access.project, found, said, after=form.revision)
+    # No page knows when it was opened: since the answer stood as it does, at the earliest.
+    since = found.changed_at or found.ended_at or utc_now()
+    seconds = held(form.seconds or 0.0, since)
+    took = changing.Took(seconds, form.checked_times(seconds))
+    changing.change(session, access.project, found, said, after=form.revision, took=took)
     history = f"/projects/{access.project.slug}/collect/history"
     url = history if form.back == "history" else url_of(access, kind)
     return redirect(url, "Your answer was changed; the one before is kept beside it.")
