@@ -210,7 +210,7 @@ def test_a_reward_model_reads_as_many_tokens_as_it_was_trained_with(tmp_path):
     prompt = [{"role": "user", "content": "describe the harbour " * 5}]
     other = [{"role": "user", "content": "say something " * 5}]
     one, two = scores([prompt, other], ["in spring " * 8] * 2)
-    assert float(one) == float(two)
+    assert float(one) == pytest.approx(float(two), abs=1e-6)
 
 
 def test_settings_that_cannot_work_are_refused_with_a_sentence(tmp_path):

@@ -10,6 +10,9 @@ from tests.reward.worlds import fruit_preferences, write_lines
 from worker.progress import SilentProgress
 from worker.reward.data import read_preferences
 from worker.reward.leaving import Part, compare, leave_out, worth
+from worker.reward.reliability import Reliability
+from worker.reward.strength import Loss
+from worker.reward.train import RewardConfiguration
 
 
 def test_a_cost_is_paired_and_a_part_that_changes_nothing_is_worth_nothing() -> None:
@@ -79,8 +82,17 @@ def test_the_command_measures_by_heads_or_by_whole_trainings(
     assert report["is_done"]
     assert report["method"] == ("whole trainings" if is_whole else "heads on frozen features")
     assert bob["n"] == 48
+    assert bob["log_loss"]["value"] < 0, "better without him than with him"
     beyond = bob["beyond_random"]
     assert beyond["low"] < beyond["value"] < beyond["high"]
     # Bob answered the wrong way round: better without him than without as many of all. A few
     # dozen steps of whole trainings are too few for a sign: over seeds it falls either way.
     assert is_whole or beyond["value"] < 0
+
+
+def test_a_configuration_read_from_a_manifest_is_the_one_that_was_written() -> None:
+    told = RewardConfiguration("tiny", loss=Loss.SOFT, reliability=Reliability.OFF, epochs=2)
+    found = RewardConfiguration.of(json.loads(json.dumps(told.as_dict())))
+    assert found == told
+    assert found.loss is Loss.SOFT
+    assert found.reliability is Reliability.OFF

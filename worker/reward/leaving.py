@@ -238,7 +238,7 @@ def _learn_whole(
 
     try:
         values = json.loads(manifest.read_text("utf-8"))["configuration"]
-        configured = RewardConfiguration(**values)
+        configured = RewardConfiguration.of(values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainerError(f"{manifest} is no manifest of a reward model.") from error
     lines = [one for one in preferences.read_text("utf-8").splitlines(keepends=True) if one.strip()]

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,15 @@ class RewardConfiguration:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "RewardConfiguration":
+        """From what `as_dict` gave, perhaps read from JSON. Raises TypeError and ValueError."""
+        told = dict(values)
+        for name, kind in (("loss", Loss), ("reliability", Reliability)):
+            if name in told:
+                told[name] = kind(told[name])
+        return cls(**told)
 
 
 def train(
