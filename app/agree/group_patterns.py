@@ -48,7 +48,7 @@ def group_rows(
 ) -> Sequence[Row[Any]]:
     """(week, counts, n), oldest first, under the conditions that the streamed state has.
 
-    Reads every answer of the group's people; half a second for a hundred thousand.
+    Reads every answer of the group's people, so its time grows with their answers.
     """
     values = {
         "project": project_id,
