@@ -3,12 +3,14 @@
 import csv
 import io
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from app.agree.cost.charts import headline
 from app.agree.cost.service import Worth, costs
 from app.agree.cost.upkeep import catch_up_work
 from app.agree.cost.wages import set_wages
@@ -151,6 +153,8 @@ def test_without_any_wage_the_price_is_time_and_without_ones_own_it_is_left_out_
 ) -> None:
     people = fill(session, project)
     found = costs(session, project)
+    assert "hours of active time" in headline(found)
+    assert "1 answer took 1.5 minutes" in headline(replace(found, n=1, seconds=90.0))
     assert (found.unit, found.total) == ("s", None)
     assert found.each.value == pytest.approx(found.seconds / 360)
     by = make_person(session, "ada").id

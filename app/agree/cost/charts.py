@@ -45,8 +45,9 @@ def price_range(price: Price, unit: str) -> str:
 def headline(found: Costs) -> str:
     if found.each.value is None:
         return "No active time was measured yet, so nothing has a price."
-    hours = f"{found.seconds / 3600:,.1f} hours"
-    start = f"{found.n:,} answers took {hours} of active time"
+    hours, minutes = found.seconds / 3600, found.seconds / 60
+    took = f"{hours:,.1f} hours" if hours >= 1 else f"{minutes:,.1f} minutes"
+    start = f"{found.n:,} {'answer' if found.n == 1 else 'answers'} took {took} of active time"
     if not found.wages.is_any:
         return f"{start}. Give a wage, and times become costs."
     return (
@@ -143,7 +144,9 @@ def day_chart(recent: Sequence[tuple[date, int]], csv_url: str) -> Markup:
     mean = format_number(n / len(recent), 1) if recent else "0"
     return line_chart(
         "recent-days",
-        f"{n:,} answers that count in the last {len(recent)} days, {mean} a day",
+        f"{n:,} answers that count in the last {len(recent)} days, {mean} a day"
+        if recent
+        else "Answers that count, by day",
         [Series("answers", points, is_step=True)],
         Axis("days from today", is_whole=True),
         Axis("answers", low=0, is_whole=True),
