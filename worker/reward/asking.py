@@ -81,15 +81,9 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _parse(line: str, number: int) -> dict[str, Any]:
-    from app.errors import Invalid
-    from worker.reward.data import read_messages
+    from worker.reward.data import read_messages, read_object
 
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise Invalid(f"Line {number} is not JSON: {error}.", line=number) from error
-    if not isinstance(row, dict):
-        raise Invalid(f"Line {number} is not a JSON object.", line=number)
+    row = read_object(line, number)
     if "messages" in row:
         return {"line": row, "conversation": read_messages(row, "messages", "user", number)}
     prompt = read_messages(row, "prompt", "user", number)

@@ -67,13 +67,19 @@ def read_preferences(path: Path) -> list[Preference]:
     return lines
 
 
-def _parse(line: str, number: int) -> Preference:
+def read_object(line: str, number: int) -> dict[str, Any]:
+    """The object that a line of JSON holds. Raises Invalid with the line's number."""
     try:
         row = json.loads(line)
     except ValueError as error:
         raise Invalid(f"Line {number} is not JSON: {error}.", line=number) from error
     if not isinstance(row, dict):
         raise Invalid(f"Line {number} is not a JSON object.", line=number)
+    return row
+
+
+def _parse(line: str, number: int) -> Preference:
+    row = read_object(line, number)
     prompt = read_messages(row, "prompt", "user", number)
     return Preference(
         prompt=prompt,
