@@ -23,12 +23,12 @@ from benchmarks.live_product import answer_to_priorities
 from benchmarks.report import Report, arguments
 from benchmarks.taste import preferences, worth_of
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.files import RewardFiles
 from worker.reward.laplace import Posterior, choose_precision, fit_map, laplace
 from worker.reward.live import Live
 from worker.reward.reader import Reader
 from worker.reward.stage import train_reward_model
-from worker.reward.train import RewardConfiguration
 from worker.runtime import start_runtime
 from worker.select.pool import Pool
 

@@ -28,9 +28,10 @@ from trl import RewardConfig, RewardTrainer
 
 from benchmarks.report import Report, arguments
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded
 from worker.reward.strength import Loss
-from worker.reward.train import RewardConfiguration, train
+from worker.reward.train import train
 from worker.runtime import start_runtime
 
 VOCABULARY = 8192

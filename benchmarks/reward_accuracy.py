@@ -28,12 +28,13 @@ from benchmarks.report import Report, arguments
 from benchmarks.reward_answers import EACH, SPAM, line, texts, write
 from worker.models import load_reward_model, load_tokenizer
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, Preference, encode, read_preferences
 from worker.reward.prepare import prepare, rescale
 from worker.reward.reliability import Reliability
 from worker.reward.score import score_sequences
 from worker.reward.strength import Loss
-from worker.reward.train import RewardConfiguration, train
+from worker.reward.train import train
 from worker.runtime import Runtime, seed_everything, start_runtime
 from worker.tiny import make_tiny
 

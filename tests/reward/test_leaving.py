@@ -8,11 +8,11 @@ import pytest
 
 from tests.reward.worlds import fruit_preferences, write_lines
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import read_preferences
 from worker.reward.leaving import Part, compare, leave_out, worth
 from worker.reward.reliability import Reliability
 from worker.reward.strength import Loss
-from worker.reward.train import RewardConfiguration
 
 
 def test_a_cost_is_paired_and_a_part_that_changes_nothing_is_worth_nothing() -> None:

@@ -12,7 +12,8 @@ from tests.reward.worlds import fruit_preferences, write_lines
 from worker.errors import TrainerError
 from worker.progress import SilentProgress
 from worker.reward.evaluating import evaluate_file
-from worker.reward.others import Item, give_report, hit, read_items, ties_score
+from worker.reward.items import Item, read_items
+from worker.reward.others import give_report, hit, ties_score
 from worker.runtime import start_runtime
 
 
@@ -55,6 +56,7 @@ def test_parquet_is_read_as_published(tmp_path: Path) -> None:
         ({"prompt": "Q", "chosen": "A"}, "“rejected” must be"),
         ({"prompt": "Q", "chosen": [1], "rejected": "B"}, "“chosen” must be"),
         (7, "not a JSON object"),
+        ({"prompt": "Q", "chosen": "\ud83d", "rejected": "B"}, "“chosen” holds half of"),
     ],
 )
 def test_a_line_that_is_none_of_them_is_refused_with_its_place(
@@ -66,6 +68,26 @@ def test_a_line_that_is_none_of_them_is_refused_with_its_place(
     (tmp_path / "empty.jsonl").write_text("\n", "utf-8")
     with pytest.raises(TrainerError, match="nothing to evaluate"):
         read_items(tmp_path / "empty.jsonl")
+
+
+def test_lines_end_where_json_lines_end_and_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
+    line = {"prompt": "Q\u2028?", "chosen": "A\x85a", "rejected": "B"}
+    text = json.dumps(line, ensure_ascii=False)
+    path = tmp_path / "set.jsonl"
+    path.write_text(f"{text}\r\n\n{text}\n", "utf-8", newline="")
+    assert [one.name for one in read_items(path)] == ["1", "3"]
+    too_deep = '{"a":' + "[" * 100_000
+    for wrong, said in ((too_deep, "Line 3 is nested"), ('{"prompt": "Q"}', "Item 3: “chosen”")):
+        path.write_text(f"{text}\n\n{wrong}\n", "utf-8")
+        with pytest.raises(Invalid, match=said):
+            read_items(path)
+
+
+def test_a_file_that_is_no_parquet_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "set.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(TrainerError, match="is not Parquet"):
+        read_items(tmp_path / "set.parquet")
 
 
 def test_a_shared_first_place_counts_in_shares() -> None:

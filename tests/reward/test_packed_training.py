@@ -22,9 +22,10 @@ from worker.checkpoints import verify
 from worker.errors import TrainerError
 from worker.main import build_app
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, read_preferences
 from worker.reward.scorer import Scorer
-from worker.reward.train import RewardConfiguration, train
+from worker.reward.train import train
 from worker.runtime import end_runtime, start_runtime
 
 CONFIGURATION = RewardConfiguration(

@@ -17,12 +17,13 @@ from worker.checkpoints import read_manifest, verify
 from worker.errors import TrainerError
 from worker.models import load_reward_model, load_tokenizer, make_tiny
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import encode, read_preferences
 from worker.reward.files import RewardFiles
 from worker.reward.score import score
 from worker.reward.stage import train_reward_model
 from worker.reward.strength import Loss
-from worker.reward.train import RewardConfiguration, train
+from worker.reward.train import train
 from worker.reward.variance import widen
 from worker.runtime import start_runtime
 

@@ -21,9 +21,9 @@ from tests.reward.worlds import FRUIT, basket
 from tests.support import join, make_person, make_project
 from worker.checkpoints import artefact_hash
 from worker.progress import SilentProgress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.files import RewardFiles
 from worker.reward.stage import train_reward_model
-from worker.reward.train import RewardConfiguration
 from worker.runtime import start_runtime
 
 N_PROMPTS = 16

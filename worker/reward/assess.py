@@ -8,12 +8,12 @@ import torch
 from worker.progress import Progress
 from worker.reward import uncertainty
 from worker.reward.account import give_account
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, Preference
 from worker.reward.evaluate import evaluate
 from worker.reward.judge import judge
 from worker.reward.side_heads import SideHeads, Trunk, fit_side_heads
 from worker.reward.strength import Loss
-from worker.reward.train import RewardConfiguration
 from worker.reward.variance import VarianceHead, fold, judge_variances
 from worker.runtime import Runtime
 

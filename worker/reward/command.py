@@ -12,7 +12,7 @@ from worker.progress import finite, make_progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.reward.train import RewardConfiguration
+    from worker.reward.configuration import RewardConfiguration
 
 # Measured for the two smallest sizes (docs/decisions/0010-reward-defaults.md); usual beyond.
 _LEARNING_RATES = ((1e6, 1e-3), (5e7, 2e-4), (2e8, 5e-5), (1e9, 2e-5))
@@ -144,11 +144,11 @@ def _configure(
     """What makes the configuration once the network, and so its size, is known."""
     from app.tables.projects import Objective
     from worker.errors import TrainerError
+    from worker.reward.configuration import RewardConfiguration
     from worker.reward.length import parse_length
     from worker.reward.reliability import Reliability
     from worker.reward.scorer import is_causal
     from worker.reward.strength import Loss
-    from worker.reward.train import RewardConfiguration
 
     if loss not in [*Loss, _AUTO]:
         raise TrainerError(f"“{loss}” is no loss. Use {', '.join([_AUTO, *Loss])}.")

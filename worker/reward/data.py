@@ -73,6 +73,8 @@ def read_object(line: str, number: int) -> dict[str, Any]:
         row = json.loads(line)
     except ValueError as error:
         raise Invalid(f"Line {number} is not JSON: {error}.", line=number) from error
+    except RecursionError:
+        raise Invalid(f"Line {number} is nested too deeply.", line=number) from None
     if not isinstance(row, dict):
         raise Invalid(f"Line {number} is not a JSON object.", line=number)
     return row

@@ -50,7 +50,8 @@ def evaluate_file(
     from worker.errors import Stopped
     from worker.models import encode_conversation, load_reward_model, load_tokenizer, longest_input
     from worker.provenance import file_hash
-    from worker.reward.others import give_report, read_items
+    from worker.reward.items import read_items
+    from worker.reward.others import give_report
     from worker.reward.score import score_sequences, trained_length
     from worker.runtime import stop_requested
 

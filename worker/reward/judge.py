@@ -10,11 +10,11 @@ from torch import Tensor
 
 from worker.errors import TrainerError
 from worker.progress import Progress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, Preference
 from worker.reward.features import feature_differences
 from worker.reward.growth import learning_curve
 from worker.reward.score import score_sequences
-from worker.reward.train import RewardConfiguration
 from worker.runtime import Runtime
 
 JUDGEMENTS = "held_out.jsonl"

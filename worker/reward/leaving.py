@@ -231,10 +231,10 @@ def _learn_whole(
     runtime: "Runtime",
 ) -> Learn:
     """Whole trainings in folders of their own, which resume where they were stopped."""
+    from worker.reward.configuration import RewardConfiguration
     from worker.reward.files import RewardFiles
     from worker.reward.judge import JUDGEMENTS
     from worker.reward.stage import train_reward_model
-    from worker.reward.train import RewardConfiguration
 
     try:
         values = json.loads(manifest.read_text("utf-8"))["configuration"]

@@ -8,12 +8,12 @@ import torch
 
 from worker.progress import Progress
 from worker.reward.choose import CANDIDATES, Candidate, Choice, choose_loss
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, Preference
 from worker.reward.frozen import FrozenFeatures
 from worker.reward.length import offset_lengths
 from worker.reward.reliability import weigh
 from worker.reward.strength import USUAL_THRESHOLD, Loss, tie_threshold
-from worker.reward.train import RewardConfiguration
 from worker.reward.uncertainty import find_head
 from worker.runtime import Runtime
 

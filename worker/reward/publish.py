@@ -9,9 +9,9 @@ from worker.provenance import library_versions
 from worker.reward import uncertainty
 from worker.reward.assess import Assessed
 from worker.reward.card import write_card
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Preference
 from worker.reward.judge import write_judgements
-from worker.reward.train import RewardConfiguration
 
 _KIND = "reward model"
 

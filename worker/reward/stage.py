@@ -14,6 +14,7 @@ from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit
 from worker.reward.assess import Assessed, assess
 from worker.reward.batches import usual_epochs
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, Preference, encode, hold_out
 from worker.reward.files import HELD_OUT, RewardFiles
 from worker.reward.judge import curve_before
@@ -22,7 +23,7 @@ from worker.reward.marks import need_flag, rows_by_flag
 from worker.reward.prepare import Prepared, prepare, rescale
 from worker.reward.publish import finished_report, publish
 from worker.reward.strength import Loss
-from worker.reward.train import RewardConfiguration, train
+from worker.reward.train import train
 from worker.reward.variance import widen
 from worker.reward.watch import Watch
 from worker.runtime import Runtime, seed_everything

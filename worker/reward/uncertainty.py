@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from worker.errors import TrainerError
 from worker.progress import Progress
+from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded
 from worker.reward.ensemble import fit_heads, head_errors
 from worker.reward.evaluate import expected_calibration_error
@@ -29,7 +30,6 @@ from worker.reward.laplace import (
 from worker.reward.loss import strength_targets
 from worker.reward.score import read_features
 from worker.reward.strength import Loss, expected_targets, pair_weights
-from worker.reward.train import RewardConfiguration
 from worker.runtime import Runtime
 
 FILE = "last_layer.safetensors"
