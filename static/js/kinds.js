@@ -66,6 +66,7 @@ const deeds = {
   0: reading[9],
   ",": () => document.querySelector('[data-deed=","]')?.click(),
   s: () => { if (pair()?.dataset.assignment) toggle("skip"); },
+  z: () => document.querySelector('[data-deed="z"]')?.click(),
   g: () => toggle("guidelines"),
   u: () => location.assign(pair().dataset.last),
   "?": () => toggle("keys"),

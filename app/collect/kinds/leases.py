@@ -309,6 +309,13 @@ def release(session: Session, assignment: PromptAssignment) -> None:
         _end(session, assignment, AssignmentState.EXPIRED)
 
 
+def give_again(session: Session, assignment: PromptAssignment) -> None:
+    """Lease what was skipped to the same person once more; the caller has made room."""
+    assignment.state, assignment.ended_at, assignment.skip_reason = AssignmentState.LEASED, None, ""
+    assignment.lease_until = _lease_end(session.get_one(Project, assignment.project_id))
+    session.flush()
+
+
 def renew(session: Session, assignment: PromptAssignment) -> bool:
     """Keep the prompt for another lease while its page is open. False where it has ended."""
     if assignment.state is not AssignmentState.LEASED:
@@ -339,7 +346,7 @@ def finish(session: Session, assignment: PromptAssignment, said: Finished) -> bo
     if assignment.state is AssignmentState.SKIPPED:
         raise Conflict("You skipped this, so it went to others. Reload the page for the next.")
     if assignment.state is AssignmentState.EXPIRED:
-        assignment.is_surplus = not _has_room(session, assignment)
+        assignment.is_surplus = not has_room(session, assignment)
     assignment.seconds, assignment.comment = said.seconds, said.comment.strip()
     assignment.guideline_version_id = session.scalar(
         select(GuidelineVersion.id)
@@ -352,7 +359,8 @@ def finish(session: Session, assignment: PromptAssignment, said: Finished) -> bo
     return True
 
 
-def _has_room(session: Session, assignment: PromptAssignment) -> bool:
+def has_room(session: Session, assignment: PromptAssignment) -> bool:
+    """Whether the prompt wants one more answer; locks it, so that this stays so."""
     lock = text("select 1 from prompt where id = :id for no key update")
     session.execute(lock, {"id": assignment.prompt_id})
     overlap = session.get_one(Project, assignment.project_id).overlap

@@ -6,10 +6,17 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.collect.forms import DraftForm
-from app.collect.kinds import leases, service
+from app.collect.kinds import leases, service, skips
 from app.collect.kinds.drafts import save_prompt_draft
 from app.collect.kinds.forms import PromptForm, PromptLeaseForm, PromptSkipForm
-from app.collect.kinds.routes.pages import TEMPLATE, block_of, next_page, next_prompt, own
+from app.collect.kinds.routes.pages import (
+    TEMPLATE,
+    block_of,
+    next_page,
+    next_prompt,
+    own,
+    url_of,
+)
 from app.collect.kinds.times import held
 from app.collect.leases import Why
 from app.collect.routes.pages import draft_kept, kept
@@ -52,6 +59,7 @@ def kind_page(
     if waits and is_htmx(request):
         is_busy = context["why"] == Why.BUSY
         return Response(status_code=204) if is_busy else block_of(request, context)
+    context["skipped"] = skips.last_skip(session, access.project.id, access.person.id, kind)
     return render(request, TEMPLATE, context)
 
 
@@ -110,7 +118,19 @@ def skip(
     said = in_words(session, access.project.id, form.reason, form.other)
     leases.skip(session, assignment, said)
     words = "Skipped. Someone else will see that one."
-    return kept(next_page(request, session, access, kind, words), assignment.id)
+    response = next_page(request, session, access, kind, words, skipped=assignment)
+    return kept(response, assignment.id)
+
+
+@router.post("/{kind}/unskips")
+def take_skip_back(
+    session: SessionDep,
+    access: AnnotatorAccess,
+    kind: PromptKind,
+    form: Annotated[PromptLeaseForm, Form()],
+) -> Response:
+    skips.unskip(session, own(session, access, kind, form.assignment_id))
+    return redirect(url_of(access, kind), "The prompt that you skipped is back.")
 
 
 @router.post("/{kind}/renewals")

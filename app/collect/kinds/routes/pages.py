@@ -63,16 +63,23 @@ def context_of(session: Session, access: Access, kind: PromptKind) -> dict[str, 
         "said": None,
         "draft": None,
         "why": None,
+        "skipped": None,
     }
 
 
 def next_page(
-    request: Request, session: Session, access: Access, kind: PromptKind, notice: str
+    request: Request,
+    session: Session,
+    access: Access,
+    kind: PromptKind,
+    notice: str,
+    *,
+    skipped: PromptAssignment | None = None,
 ) -> Response:
     """The next prompt in the same response; without a script, a way to it."""
     if not is_htmx(request):
         return redirect(url_of(access, kind), notice)
-    return block_of(request, next_prompt(session, access, kind))
+    return block_of(request, {**next_prompt(session, access, kind), "skipped": skipped})
 
 
 def block_of(request: Request, context: dict[str, Any]) -> Response:
