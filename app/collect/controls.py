@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from app.collect.flagging import SideName
 from app.errors import Invalid
+from app.tables.collect import Comparison
 from app.tables.work import Control, PromptControl
 
 MOST_CONTROLS = 200
@@ -30,6 +34,14 @@ from unnest(
 where t.flag_id is null
     or exists (select from flag f where f.id = t.flag_id and f.project_id = :project)
 """
+
+_ADD_TO = text(
+    ADD
+    + """
+on conflict (comparison_id, control, side, flag_id)
+    do update set seconds = control_time.seconds + excluded.seconds
+"""
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,17 @@ def check_times(times: Sequence[One], *, claimed: float | None, seconds: float) 
         raise Invalid("The times of the controls are more than the whole time.", field="times")
     share = min(1.0, seconds / total) if total else 1.0
     return [replace(one, seconds=one.seconds * share) for one in times if one.seconds]
+
+
+def add_time(
+    session: Session, comparison: Comparison, seconds: float, times: Sequence[TimeIn]
+) -> None:
+    """Add what a change took, and its checked parts, to what the answer took before; flushes."""
+    comparison.seconds += seconds
+    session.flush()
+    if times:
+        values = {"comparison": comparison.id, "project": comparison.project_id}
+        session.execute(_ADD_TO, {**values, **values_of(times)})
 
 
 def values_of(times: Sequence[TimeIn]) -> dict[str, list[Any]]:

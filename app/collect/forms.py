@@ -86,7 +86,7 @@ class DraftForm(BaseModel):
     content: str
 
 
-class ChangedAnswerForm(AnswerForm):
+class ChangedAnswerForm(TimedAnswerForm):
     revision: int
     back: str = ""
 

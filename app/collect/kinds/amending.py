@@ -1,7 +1,7 @@
 """A comparison changed together with what came along with it: the rewrite, and the marks."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.collect.answers import change_comparison
 from app.collect.changing import keep_version, why_unchangeable
+from app.collect.controls import TimeIn, add_time
 from app.collect.flagging import read_flags
 from app.collect.kinds.additions import (
     NOTE,
@@ -39,6 +40,14 @@ class Along:
 
     rewrite: str = ""
     marks: frozenset[Mark] = frozenset()
+
+
+@dataclass(frozen=True)
+class Took:
+    """Active seconds of a change, and their checked parts by control."""
+
+    seconds: float = 0.0
+    times: Sequence[TimeIn] = ()
 
 
 def along_of(session: Session, comparison: Comparison) -> Along:
@@ -82,13 +91,30 @@ def change_answer(
     extra: Mapping[str, Any] | None,
     *,
     after: int | None = None,
+    took: Took = Took(),
     **said: Any,
 ) -> None:
     """`change_comparison` with `said`, and what came along changed too, in one version.
 
     What the project no longer asks for stays. A rewrite belongs to the answer that is the better
-    one now; an edit that was replaced or taken away counts no more. Raises what both raise.
+    one now; an edit that was replaced or taken away counts no more. The same again takes no time.
+    Raises what both raise.
     """
+    revision = comparison.revision
+    _change(session, project, comparison, extra, after=after, said=said)
+    if comparison.revision != revision:
+        add_time(session, comparison, took.seconds, took.times)
+
+
+def _change(
+    session: Session,
+    project: Project,
+    comparison: Comparison,
+    extra: Mapping[str, Any] | None,
+    *,
+    after: int | None,
+    said: Mapping[str, Any],
+) -> None:
     old, rating, revision = along_of(session, comparison), comparison.rating, comparison.revision
     change_comparison(session, comparison.id, comparison.annotator_id, after=after, **said)
     new, rows = _wanted(session, project, comparison, extra or {}, old)

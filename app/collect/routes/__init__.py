@@ -19,6 +19,7 @@ from app.collect.forms import (
     flag_name,
 )
 from app.collect.kinds import additions, amending
+from app.collect.kinds.times import held
 from app.collect.pairing import shown
 from app.collect.routes import leaving
 from app.collect.routes.pages import (
@@ -226,6 +227,9 @@ def change(
     comparison = service.own_comparison(
         session, comparison_id, access.person.id, project_id=access.project.id
     )
+    # No page knows when it was opened: since the answer stood as it does, at the earliest.
+    seconds = held(form.seconds or 0.0, comparison.updated_at)
+    times = form.control_times(comparison.is_flipped)
     amending.change_answer(
         session,
         access.project,
@@ -238,6 +242,9 @@ def change(
         is_both_bad=form.is_both_bad,
         confidence=form.confidence,
         after=form.revision,
+        took=amending.Took(
+            seconds, service.check_times(times, claimed=form.seconds, seconds=seconds)
+        ),
         project_id=access.project.id,
     )
     url = f"{url_of(access)}/history" if form.back == "history" else url_of(access)
