@@ -1,5 +1,6 @@
 """Agreement as JSON and CSV, for scripts with a bearer token and for the links on the pages."""
 
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -9,15 +10,17 @@ from app.agree import service, tables
 from app.agree.cost import charts as cost_tables
 from app.agree.cost.other_kinds import kind_parts, kind_rows
 from app.agree.cost.service import costs
+from app.agree.decisions import find_seen
 from app.agree.forms import read_filter
 from app.agree.opinions import every_verdict
+from app.agree.person import portrait
 from app.agree.queries import Filter
 from app.agree.researchers import with_researchers
 from app.agree.upkeep import catch_up
 from app.agree.workforce import survey
 from app.errors import NotFound
 from app.spreadsheet import as_csv
-from app.web.access import AdminAccess, StaffAccess
+from app.web.access import AdminAccess, MemberAccess, StaffAccess
 from app.web.dependencies import SessionDep
 from app.web.downloads import csv_response
 
@@ -100,6 +103,20 @@ def verdicts(access: StaffAccess, session: SessionDep) -> Response:
     ]
     text = as_csv([*head, "is_diverging", "is_noisy"], rows)
     return csv_response(text, "verdicts.csv")
+
+
+@router.get("/people/{person_id}/{table}.csv")
+def person_table(
+    person_id: uuid.UUID, table: str, access: MemberAccess, session: SessionDep
+) -> Response:
+    """`table` is history, firm, sure or differences: what the person's page shows, also to them."""
+    worker = find_seen(
+        session, access.project, person_id, by=access.person, is_staff=access.is_staff
+    )
+    if table not in tables.OF_A_PERSON:
+        raise NotFound("There is no such table.")
+    found = portrait(session, access.project, worker)
+    return csv_response(as_csv(*tables.OF_A_PERSON[table](found)), f"{table}.csv")
 
 
 @router.get("/cost")

@@ -6,7 +6,6 @@ from markupsafe import Markup
 
 from app.agree.intervals import Interval
 from app.agree.opinions import Verdict
-from app.agree.person import Block
 from app.agree.reading import Figures
 from app.agree.service import Cut
 from app.charts import Axis, Bar, Dash, Guide, Series, bar_chart, line_chart
@@ -148,41 +147,6 @@ def _movement(what: str, points: Sequence[tuple[int, float | None]], weeks: Sequ
         return ""
     first, last = (format_number(value, 2) for value in (known[0][1], known[-1][1]))
     return f"{what} went from {first} in week {known[0][0]} to {last} in week {known[-1][0]}"
-
-
-def history_chart(history: Sequence[Block]) -> Markup:
-    """A person's agreement with most of the others, in parts of their own history."""
-    return line_chart(
-        "own-history",
-        history_title(history),
-        [
-            Series(
-                "same side",
-                [(one.last, one.share) for one in history],
-                [(one.last, one.low, one.high) for one in history],
-            )
-        ],
-        Axis("shared answer", is_whole=True),
-        Axis("same side as most others", low=0, high=1),
-        description="Each point is twenty answers or more, with Wilson's 95% interval. Against "
-        "this person's own history; nobody is ranked.",
-        empty="Agreement is shown from 20 shared answers on.",
-    )
-
-
-def history_title(history: Sequence[Block]) -> str:
-    if not history:
-        return "Agreement over time"
-    last = history[-1]
-    if len(history) == 1:
-        return f"{percent(last.share)} of the first {last.n} shared answers are with most others"
-    first = history[0]
-    moved = last.low > first.high or last.high < first.low
-    words = "" if moved else ", which chance may do"
-    return (
-        f"From {percent(first.share)} in the first {first.n} shared answers to "
-        f"{percent(last.share)} in the last {last.n}{words}"
-    )
 
 
 def verdict_chart(verdict: Verdict) -> Markup:

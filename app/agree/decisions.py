@@ -12,7 +12,7 @@ from app.accounts.audit import record_event
 from app.accounts.queries import is_resting
 from app.accounts.service import pause, resume
 from app.agree.upkeep import mark_stale
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.tables.accounts import Membership, Person, Role
 from app.tables.agree import Exclusion, StaffNote
 from app.tables.base import utc_now
@@ -34,6 +34,18 @@ def find_worker(session: Session, project: Project, person_id: uuid.UUID) -> Per
     if person is None or not (session.scalar(member.limit(1)) or session.scalar(answered.limit(1))):
         raise NotFound("This person has no part in the project.")
     return person
+
+
+def find_seen(
+    session: Session, project: Project, person_id: uuid.UUID, *, by: Person, is_staff: bool
+) -> Person:
+    """Someone whose work `by` may read: anyone's for staff, else one's own.
+
+    Raises Forbidden, NotFound.
+    """
+    if not is_staff and by.id != person_id:
+        raise Forbidden("Only admins, researchers and the person themselves see this page.")
+    return find_worker(session, project, person_id)
 
 
 def standing_exclusion(
@@ -95,25 +107,26 @@ def lift(session: Session, project: Project, person: Person, *, reason: str, by:
 def pause_for(
     session: Session, project: Project, person: Person, *, reason: str, by: uuid.UUID
 ) -> None:
-    """Hand the person no more pairs until `resume_for`. Raises Invalid, NotFound."""
+    """Hand the person no more pairs until `resume_for`; they read why. Raises Invalid, NotFound."""
     said = _reason(reason)
     pause(session, project_id=project.id, person=person, by=by, reason=said)
+    _keep(session, project, person, f"Paused: {said}", by)
 
 
 def resume_for(
     session: Session, project: Project, person: Person, *, reason: str, by: uuid.UUID
 ) -> None:
-    """Let the person go on. Raises Invalid, NotFound."""
-    resume(session, project_id=project.id, person=person, by=by, reason=_reason(reason))
+    """Let the person go on; they read why. Raises Invalid, NotFound."""
+    said = _reason(reason)
+    resume(session, project_id=project.id, person=person, by=by, reason=said)
+    _keep(session, project, person, f"Resumed: {said}", by)
 
 
 def add_note(
     session: Session, project: Project, person: Person, *, reason: str, by: uuid.UUID
 ) -> StaffNote:
     """Write something about the person's work, which they can read too. Raises Invalid."""
-    note = StaffNote(project_id=project.id, person_id=person.id, body=_reason(reason), by_id=by)
-    session.add(note)
-    session.flush()
+    note = _keep(session, project, person, _reason(reason), by)
     _record(session, "note.written", project, person, by=by, reason=note.body)
     return note
 
@@ -125,6 +138,15 @@ DECISIONS = {
     "resume": resume_for,
     "note": add_note,
 }
+
+
+def _keep(
+    session: Session, project: Project, person: Person, body: str, by: uuid.UUID
+) -> StaffNote:
+    note = StaffNote(project_id=project.id, person_id=person.id, body=body, by_id=by)
+    session.add(note)
+    session.flush()
+    return note
 
 
 def _reason(text: str) -> str:

@@ -16,17 +16,20 @@ from sqlalchemy.orm import Session
 
 from app.accounts.groups import groups_by_person
 from app.agree.answers import Integers
+from app.agree.calibration import STRENGTHS, SURENESS, Claim, borne_out
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats, wilson
 from app.agree.gold_answers import Share, Told, as_evidence, gold_by_person, gold_flags, told
 from app.agree.herding import QUIET_FOR, herding
 from app.agree.newcomers import way_of
+from app.agree.opinions import prompts_of
 from app.agree.reading import Steadiness
 from app.agree.reliability import reliability
 from app.agree.scrutiny import FEWEST_SHARED, scrutinise
 from app.agree.service import retested
 from app.agree.way_in import Way
 from app.agree.workforce import Trust, Work, load_work, pace_of, trust_of
+from app.collect.pairing import shown
 from app.tables.accounts import Person
 from app.tables.agree import Exclusion, StaffNote
 from app.tables.base import utc_now
@@ -50,7 +53,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Difference:
-    """An answer on the other side from everyone else's; `rest` is their mean rating."""
+    """An answer on the other side from most others'; `rest` is their mean rating."""
 
     comparison_id: uuid.UUID
     pair_id: uuid.UUID
@@ -58,6 +61,7 @@ class Difference:
     rest: float
     n_others: int
     at: datetime
+    asks: str
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,9 @@ class Record:
 class Portrait:
     """`n_shared` counts the answers that others' most common side can be set against.
 
-    Shares are None below twenty of them. `left` and its interval are of all answers; `seconds` is
-    the median of the last fifty, `seconds_before` of those before.
+    Shares are None and lists empty below twenty of them. `firm` and `sure` are how often others
+    bore out what the rating's strength and the stated confidence claim. `left` and its interval
+    are of all answers; `seconds` is the median of the last fifty, `seconds_before` of those before.
     """
 
     person: Person
@@ -87,6 +92,8 @@ class Portrait:
     n_shared: int
     agreement: tuple[float, float, float] | None
     history: list[Block]
+    firm: list[Claim]
+    sure: list[Claim]
     trust: Trust
     left: tuple[float, float, float] | None
     seconds: float | None
@@ -115,7 +122,7 @@ def portrait(session: Session, project: Project, person: Person) -> Portrait:
     )
     if work is None or person.id not in work.people:
         nothing = Trust(None, None, None, 0)
-        return Portrait(person, 0, 0, None, [], nothing, None, None, None, [], {}, record)
+        return Portrait(person, 0, 0, None, [], [], [], nothing, None, None, None, [], {}, record)
     return _draw(session, work, person, record)
 
 
@@ -137,11 +144,13 @@ def _draw(session: Session, work: Work, person: Person, record: Record) -> Portr
         n_shared,
         _share(int(decided.sum()), n_shared) if is_enough else None,
         blocks(decided) if is_enough else [],
+        borne_out(_strengths(work, mine), sides, STRENGTHS) if is_enough else [],
+        borne_out([work.rows[k].confidence for k in mine], sides, SURENESS) if is_enough else [],
         trust_of(reliability(work.answers), j, int(work.is_shared[mine].sum())),
         _share(n_left, len(mine)),
         float(np.median(seconds[-50:])),
         float(np.median(seconds[:-50])) if len(seconds) > 50 else None,
-        _differences(work, mine, sides) if is_enough else [],
+        _differences(session, work, mine, sides) if is_enough else [],
         {one.kind: one for one in found},
         record,
     )
@@ -173,25 +182,46 @@ def blocks(agreed: Floats) -> list[Block]:
     return found
 
 
+def _strengths(work: Work, mine: Integers) -> list[int]:
+    return [int(one) for one in work.answers.strengths[mine]]
+
+
 def _share(k: int, n: int) -> tuple[float, float, float] | None:
     return (k / n, *wilson(k, n)) if n else None
 
 
-def _differences(work: Work, mine: Integers, sides: Floats) -> list[Difference]:
-    """The newest answers on the other side from most others, once they have settled."""
+def _differences(session: Session, work: Work, mine: Integers, sides: Floats) -> list[Difference]:
+    """The newest answers on the other side from most others, once they have settled.
+
+    Ratings stand as on the page that the person saw.
+    """
     before = utc_now() - QUIET_FOR
     answers = work.answers
     ratings = (answers.choices + 1).astype(np.float64)
     total = np.bincount(answers.pairs, ratings, answers.n_pairs)
+    apart = [
+        k
+        for k, same in zip(mine[::-1], sides[::-1], strict=True)
+        if same == 0 and work.rows[k].created_at <= before
+    ][:SHOWN_DIFFERENCES]
+    asks = prompts_of(session, [work.rows[k].pair_id for k in apart])
     found = []
-    for k, same in zip(mine[::-1], sides[::-1], strict=True):
+    for k in apart:
         row = work.rows[k]
-        if same != 0 or row.created_at > before:
-            continue
         n = int(answers.n_by_pair[answers.pairs[k]]) - 1
         rest = float(total[answers.pairs[k]] - ratings[k]) / n
-        found.append(Difference(row.id, row.pair_id, row.rating, rest, n, row.created_at))
-    return found[:SHOWN_DIFFERENCES]
+        found.append(
+            Difference(
+                row.id,
+                row.pair_id,
+                shown(row.rating, row.is_flipped),
+                answers.n_choices + 1 - rest if row.is_flipped else rest,
+                n,
+                row.created_at,
+                asks.get(row.pair_id, ""),
+            )
+        )
+    return found
 
 
 def _exclusions(session: Session, project: Project, person: Person) -> Sequence[Exclusion]:

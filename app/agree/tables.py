@@ -1,9 +1,11 @@
 """Agreement as rows for CSV files and JSON. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from app.agree.calibration import Claim
 from app.agree.evidence import Kind
+from app.agree.person import Portrait
 from app.agree.reading import Figures
 from app.agree.service import Answered, Cut
 from app.agree.workforce import Workforce
@@ -72,3 +74,34 @@ def workforce_rows(found: Workforce) -> tuple[list[str], list[list[Any]]]:
     return [*head, "is_excluded"], [
         [*cells, row.is_excluded] for cells, row in zip(rows, found.rows, strict=True)
     ]
+
+
+Table = tuple[list[str], list[list[Any]]]
+
+
+def history_rows(found: Portrait) -> Table:
+    head = ["first", "last", "same_side", "low", "high", "n"]
+    return head, [[b.first, b.last, b.share, b.low, b.high, b.n] for b in found.history]
+
+
+def claim_rows(claims: Sequence[Claim]) -> Table:
+    head = ["claim", "same_side", "low", "high", "n"]
+    return head, [[one.name, one.share, one.low, one.high, one.n] for one in claims]
+
+
+def difference_rows(found: Portrait) -> Table:
+    """Ratings as they stood on the page that the person saw."""
+    head = ["pair_id", "answered_at", "rating", "mean_of_others", "n_others"]
+    rows = [
+        [str(one.pair_id), one.at.isoformat(), one.rating, one.rest, one.n_others]
+        for one in found.differences
+    ]
+    return head, rows
+
+
+OF_A_PERSON: Mapping[str, Callable[[Portrait], Table]] = {
+    "history": history_rows,
+    "firm": lambda found: claim_rows(found.firm),
+    "sure": lambda found: claim_rows(found.sure),
+    "differences": difference_rows,
+}

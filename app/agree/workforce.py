@@ -33,8 +33,8 @@ FEWEST_FOR_BIAS = 100
 
 ANSWERS = text(
     """
-    select c.id, c.pair_id, c.annotator_id, c.rating, c.is_flipped, c.seconds, c.created_at,
-        p.prompt_id,
+    select c.id, c.pair_id, c.annotator_id, c.rating, c.confidence, c.is_flipped, c.seconds,
+        c.created_at, p.prompt_id,
         length(a.text) as length_a, length(b.text) as length_b,
         length(q.messages::text) as length_prompt
     from comparison c

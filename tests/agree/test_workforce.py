@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.agree.person import portrait
 from app.agree.workforce import survey
 from app.datasets.service import export_lines, freeze
 from app.tables.accounts import AuditEvent, Membership, Person, Role
+from app.tables.collect import Comparison
 from app.tables.projects import Project
 from benchmarks.people import world
 from tests.agree.test_pages import words
@@ -121,6 +123,7 @@ def test_the_person_reads_the_same_numbers_the_notes_and_the_reasons(
     browsing.sign_in(people[4])
     own = browsing.get(f"{URL}/mine").text
     assert "Careful &lt;b&gt;work&lt;/b&gt;." in own
+    assert "Paused: Until the guidelines are clear." in own
 
     def figures(page: str) -> str:
         return words(page[page.index('aria-label="The figures"') : page.index('id="evidence-h"')])
@@ -131,3 +134,46 @@ def test_the_person_reads_the_same_numbers_the_notes_and_the_reasons(
     assert browsing.get(f"{URL}/workforce/{people[5].id}").status_code == 403
     assert browsing.post(f"{url}/resume", {"reason": "Please."}).status_code == 403
     assert browsing.get(f"{URL}/workforce").status_code == 403
+
+
+def test_a_page_shows_whether_firmer_ratings_hold_more_often_and_where_one_differs(
+    session: Session, project: Project, browsing: Browsing
+) -> None:
+    people = fill(session, project)
+    firm = portrait(session, project, people[4]).firm
+    assert [one.name[:5] for one in firm] == ["close", "bette", "clear", "far b"]
+    assert firm[3].share is not None
+    assert firm[0].share is not None
+    assert firm[3].share > firm[0].share
+    assert sum(one.n for one in firm) == portrait(session, project, people[4]).n_shared
+    csv_url = f"/api/v1/projects/garden/agreement/people/{people[4].id}"
+    by_admin = browsing.get(f"{URL}/workforce/{people[4].id}").text
+    assert f"{csv_url}/history.csv" in by_admin
+    assert "/agree/verdicts/" in by_admin
+    browsing.sign_in(people[4])
+    own = browsing.get(f"{URL}/mine").text
+    assert "of the least firm answers and with" in own
+    assert "how should I water ferns?" in own
+    table = list(csv.DictReader(io.StringIO(browsing.get(f"{csv_url}/firm.csv").text)))
+    assert [float(row["n"]) for row in table] == [one.n for one in firm]
+    assert browsing.get(f"{csv_url}/differences.csv").status_code == 200
+    assert browsing.get(f"{csv_url}/secrets.csv").status_code == 404
+    browsing.sign_in(people[5])
+    assert browsing.get(f"{csv_url}/firm.csv").status_code == 403
+
+
+def test_a_difference_stands_in_the_order_that_the_person_saw(
+    session: Session, project: Project
+) -> None:
+    people = fill(session, project)
+    said = {
+        one.id: 9 - one.rating if one.is_flipped else one.rating
+        for one in session.scalars(
+            select(Comparison).where(Comparison.annotator_id == people[4].id)
+        )
+    }
+    found = portrait(session, project, people[4]).differences
+    assert {one.comparison_id: one.rating for one in found} == {
+        one.comparison_id: said[one.comparison_id] for one in found
+    }
+    assert all((one.rating > 4.5) != (one.rest > 4.5) for one in found if one.n_others == 1)

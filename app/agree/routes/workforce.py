@@ -8,8 +8,14 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
 from app.accounts.groups import find_group, groups_by_person
-from app.agree import charts
-from app.agree.decisions import DECISIONS, find_worker, is_paused, standing_exclusion
+from app.agree import person_charts
+from app.agree.decisions import (
+    DECISIONS,
+    find_seen,
+    find_worker,
+    is_paused,
+    standing_exclusion,
+)
 from app.agree.evidence import Kind
 from app.agree.forms import read_group
 from app.agree.person import portrait
@@ -17,7 +23,7 @@ from app.agree.routes.common import BASE, group_choices, tools
 from app.agree.scrutiny import FEWEST_SHARED
 from app.agree.versions import changed_by
 from app.agree.workforce import WINDOW, survey
-from app.errors import Forbidden, NotFound
+from app.errors import NotFound
 from app.tables.accounts import Person, Role
 from app.web.access import Access, AdminAccess, AnnotatorAccess, MemberAccess, StaffAccess
 from app.web.dependencies import SessionDep
@@ -82,15 +88,16 @@ def show_person(
     person_id: uuid.UUID, request: Request, access: MemberAccess, session: SessionDep
 ) -> Response:
     """Someone's work: for staff, and for that person with the same numbers."""
-    if not access.is_staff and access.person.id != person_id:
-        raise Forbidden("Only admins, researchers and the person themselves see this page.")
-    worker = find_worker(session, access.project, person_id)
+    worker = find_seen(
+        session, access.project, person_id, by=access.person, is_staff=access.is_staff
+    )
     return render(request, "agree/person.html", _context(session, access, worker))
 
 
 def _context(session: SessionDep, access: Access, worker: Person) -> dict[str, Any]:
     found = portrait(session, access.project, worker)
     is_own = access.person.id == worker.id
+    csv = f"/api/v1/projects/{access.project.slug}/agreement/people/{worker.id}"
     return {
         **tools(access, "mine" if is_own else "workforce"),
         "found": found,
@@ -99,7 +106,13 @@ def _context(session: SessionDep, access: Access, worker: Person) -> dict[str, A
         "may_decide": Role.ADMIN in access.roles,
         "exclusion": standing_exclusion(session, access.project.id, worker.id),
         "is_paused": is_paused(session, access.project.id, worker.id),
-        "history_chart": charts.history_chart(found.history),
+        "csv": csv,
+        "history_chart": person_charts.history_chart(found.history, f"{csv}/history.csv"),
+        "claims_charts": [
+            person_charts.claims_chart(what, claims, f"{csv}/{what}.csv")
+            for what, claims in (("firm", found.firm), ("sure", found.sure))
+            if claims
+        ],
         "kinds": KINDS,
         "fewest": FEWEST_SHARED,
     }
