@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from worker import quantised
 from worker.errors import ModelNotFound, TrainerError
 from worker.runtime import quiet_libraries, unwrap
 from worker.tiny import make_tiny
@@ -92,15 +93,23 @@ def load_policy(name: str, runtime: "Runtime") -> Any:
     return model.to(runtime.device)
 
 
-def load_reward_model(name: str, runtime: "Runtime", tokenizer: Any) -> Any:
+def load_reward_model(
+    name: str, runtime: "Runtime", tokenizer: Any, *, is_quantised: bool = False
+) -> Any:
     """A network with one scalar head, from a causal LM, an encoder or an earlier reward model.
 
     A head that the base model does not bring starts near zero, so that the first scores are ties.
-    Raises ModelNotFound.
+    With `is_quantised` the base model's linear layers are kept in four bits and learn by adapters
+    alone. Raises ModelNotFound, and TrainerError where the library for four bits is missing.
     """
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
     _refuse_pickle(name)
+    options = (
+        quantised.loading_options(_from_pretrained(AutoConfig, name), runtime)
+        if is_quantised
+        else {}
+    )
     model, loading = _from_pretrained(
         AutoModelForSequenceClassification,
         name,
@@ -108,6 +117,7 @@ def load_reward_model(name: str, runtime: "Runtime", tokenizer: Any) -> Any:
         use_safetensors=True,
         dtype=_float32(),
         output_loading_info=True,
+        **options,
     )
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.problem_type = None
@@ -115,6 +125,8 @@ def load_reward_model(name: str, runtime: "Runtime", tokenizer: Any) -> Any:
     for module_name, module in model.named_modules():
         if f"{module_name}.weight" in missing and getattr(module, "out_features", 0) == 1:
             _start_small(module)
+    if is_quantised:
+        quantised.prepare(model)
     return model.to(runtime.device)
 
 

@@ -5,8 +5,10 @@ W + (α / r) · B A with A [r, in] and B [out, r]: Hu et al., arXiv 2106.09685, 
 
 from typing import Any
 
+import torch
 from torch import nn
 
+from worker import quantised
 from worker.errors import TrainerError
 
 _SCALE = 2  # α / r
@@ -40,14 +42,33 @@ def add_adapters(network: Any, rank: int) -> None:
 
 
 def merge_adapters(network: Any) -> None:
-    """Add what the adapters learnt to the layers beside them, and take them out again."""
+    """Add what the adapters learnt to the layers beside them, and take them out again.
+
+    Layers in four bits become plain ones, on the CPU with all the network: what was trained is
+    their rounded weights with the adapters, and so that is what they are from here on.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     found = [
         (name, one) for name, one in network.named_modules() if isinstance(one, BaseTunerLayer)
     ]
     for name, layer in found:
-        layer.merge()
+        base = layer.get_base_layer()
+        if quantised.is_quantised(base):
+            base = _merged(layer)
+        else:
+            layer.merge()
         parent, _, last = name.rpartition(".")
-        setattr(network.get_submodule(parent), last, layer.get_base_layer())
+        setattr(network.get_submodule(parent), last, base)
+    if quantised.forget(network):
+        network.cpu()
     network.requires_grad_(requires_grad=True)
+
+
+def _merged(layer: Any) -> nn.Linear:
+    """A plain layer with the weights of a quantised one and of its adapters."""
+    whole = quantised.plain(layer.get_base_layer())
+    with torch.no_grad():
+        for name in layer.active_adapters:
+            whole.weight += layer.get_delta_weight(name).cpu()
+    return whole

@@ -108,6 +108,11 @@ def limits_of(report: dict[str, Any]) -> list[str]:
     liked = [name for name, one in figures["features"].items() if one["is_alarming"]]
     if liked:
         limits.append(f"Its taste differs from people's by more than 0.2 in: {', '.join(liked)}.")
+    if report["configuration"].get("quantisation"):
+        limits.append(
+            "Its base model was kept in four bits (NF4) while adapters learnt; these weights are "
+            "the rounded ones with what the adapters learnt, as they were trained and judged."
+        )
     if report["n_truncated"]:
         limits.append(f"{report['n_truncated']} conversations lost the beginning of their prompt.")
     if not figures["agreement"]["n_pairs"]:

@@ -69,6 +69,10 @@ def reward(
     lora_rank: Annotated[
         int | None, typer.Option("--lora", min=1, help="Train adapters of this rank alone (peft).")
     ] = None,
+    quantisation: Annotated[
+        str | None,
+        typer.Option("--quantise", help="4bit: keep the weights beside adapters so (QLoRA)."),
+    ] = None,
     is_sharded: Annotated[
         bool, typer.Option("--shard", help="Under torchrun, spread the weights (FSDP2).")
     ] = False,
@@ -122,6 +126,7 @@ def _train(
         voice,
         base_model=base_model,
         seed=seed,
+        is_quantised=options["quantisation"] is not None,
         chooses_loss=options["loss"] == _AUTO,
     )
     if report is not None and runtime.is_main:
@@ -144,6 +149,7 @@ def _configure(
     """What makes the configuration once the network, and so its size, is known."""
     from app.tables.projects import Objective
     from worker.errors import TrainerError
+    from worker.quantised import refuse_unusable
     from worker.reward.configuration import RewardConfiguration
     from worker.reward.length import parse_length
     from worker.reward.reliability import Reliability
@@ -156,6 +162,11 @@ def _configure(
         raise TrainerError("One head disagrees with nobody. Ask for two or more, or for 0.")
     if reliability not in list(Reliability):
         raise TrainerError(f"“{reliability}” is no reliability. Use {', '.join(Reliability)}.")
+    refuse_unusable(
+        options["quantisation"],
+        has_adapters=options["lora_rank"] is not None,
+        is_sharded=options["is_sharded"],
+    )
     length = parse_length(length)
     if options["objective"] not in list(Objective):
         raise TrainerError(f"An objective is {' or '.join(Objective)}.")
@@ -179,7 +190,9 @@ def _configure(
 
 def default_rate(network: Any) -> float:
     """The learning rate for a network of this many parameters: the smaller, the faster."""
-    size = sum(parameter.numel() for parameter in network.parameters())
+    from worker.quantised import n_weights
+
+    size = n_weights(network)
     return next((rate for limit, rate in _LEARNING_RATES if size < limit), _LARGEST_RATE)
 
 

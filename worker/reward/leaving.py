@@ -255,6 +255,7 @@ def _learn_whole(
             SilentProgress(),
             base_model=base_model,
             seed=configured.seed,
+            is_quantised=configured.quantisation is not None,
             has_curve=False,
         )
         judged = (own / "model" / JUDGEMENTS).read_text("utf-8").splitlines()

@@ -39,7 +39,7 @@ class Saved:
         else:
             frozen = {name for name, one in self.model.named_parameters() if not one.requires_grad}
             kept = self.model.state_dict().items()
-            weights = {name: one for name, one in kept if name not in frozen}
+            weights = {name: one for name, one in kept if not _belongs(name, frozen)}
             moments = self.optimiser.state_dict()
         return {"model": weights, "optimiser": moments, "random": rng_state()}
 
@@ -58,3 +58,8 @@ class Saved:
         restore_rng_state(state["random"])
         note(f"Resumed after step {found.step}.")
         return found.step
+
+
+def _belongs(name: str, frozen: set[str]) -> bool:
+    """Whether an entry is one of these weights, or a scale of one in four bits."""
+    return name in frozen or any(name.startswith(one + ".") for one in frozen)

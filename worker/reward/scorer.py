@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from worker.quantised import computing_in
 from worker.reward.forward import forward
 from worker.reward.packed_attention import packed_attention
 from worker.reward.packing import LONG, Layout, lay_out
@@ -186,7 +187,7 @@ def _check(network: Any, runtime: Runtime, packing: Packing) -> str | None:
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), computing_in(network, torch.float32):
             plain = forward(network, sequences, plain_runtime)
             packed = packed_forward(network, sequences, plain_runtime, packing, long=16)
     except Exception as error:  # whatever a network does not take is a reason not to pack

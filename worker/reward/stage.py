@@ -12,6 +12,7 @@ import torch
 from worker.models import load_reward_model, load_tokenizer, longest_input, resolve_base_model
 from worker.progress import Progress, SilentProgress, finite
 from worker.provenance import code_commit
+from worker.reward.adapters import merge_adapters
 from worker.reward.assess import Assessed, assess
 from worker.reward.batches import usual_epochs
 from worker.reward.configuration import RewardConfiguration
@@ -39,6 +40,7 @@ def train_reward_model(
     *,
     base_model: str,
     seed: int,
+    is_quantised: bool = False,
     chooses_loss: bool = False,
     has_curve: bool = True,
 ) -> dict[str, Any]:
@@ -52,7 +54,9 @@ def train_reward_model(
     started = time.monotonic()
     progress = progress if runtime.is_main else SilentProgress()
     data_hash = files.data_hash()
-    model, tokenizer, configuration, rows = _begin(files, configure, runtime, base_model, seed)
+    model, tokenizer, configuration, rows = _begin(
+        *(files, configure, runtime, base_model, seed), is_quantised=is_quantised
+    )
     prepared = _prepare(
         *(model, tokenizer, rows[0], configuration, runtime),
         progress=progress,
@@ -83,6 +87,8 @@ def train_reward_model(
     }
     if runtime.is_main:
         report = finite(report)
+        if configuration.quantisation:
+            merge_adapters(model)
         publish(files.out, model, tokenizer, report, rows=rows[1], found=found)
         shutil.rmtree(files.checkpoints, ignore_errors=True)
     progress.result(report)
@@ -95,13 +101,15 @@ def _begin(
     runtime: Runtime,
     base_model: str,
     seed: int,
+    *,
+    is_quantised: bool,
 ) -> tuple[Any, Any, RewardConfiguration, _Rows]:
     """The untrained network, its tokenizer, how it is to be trained, and on which comparisons."""
     rows = files.split(seed)
     name = _base_folder(base_model, rows[0] + rows[1], files.models_folder, runtime, seed)
     seed_everything(seed, "head")
     tokenizer = load_tokenizer(name)
-    model = load_reward_model(name, runtime, tokenizer)
+    model = load_reward_model(name, runtime, tokenizer, is_quantised=is_quantised)
     configuration = configure(model)
     configuration = replace(
         configuration, max_length=longest_input(model, configuration.max_length)
