@@ -28,7 +28,6 @@ function follow() {
 function open() {
   if (!field()) return;
   field().removeAttribute("data-quiet");
-  document.querySelector(".opens-rewrite")?.setAttribute("hidden", "");
   follow();
   area().focus();
 }
@@ -37,7 +36,6 @@ function open() {
 function begin() {
   const isWritten = Boolean(field() && isTouched());
   field()?.toggleAttribute("data-quiet", !isWritten);
-  document.querySelector(".opens-rewrite")?.toggleAttribute("hidden", isWritten);
 }
 
 const isTyping = (target) => target.matches?.('textarea, select, [contenteditable], input:not([type="radio"]):not([type="checkbox"])');

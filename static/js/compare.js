@@ -29,7 +29,6 @@ function renewLease() {
 
 function begin() {
   awaitRenewal();
-  document.querySelector(".opens-comment")?.removeAttribute("hidden");
   document.dispatchEvent(new CustomEvent("prefloop:pair"));
 }
 

@@ -14,12 +14,18 @@ const OPTIONS = {
 
 let library;
 
+// The fonts too: a formula that is drawn in another font first takes another room.
+const FONTS = ["KaTeX_Main", "KaTeX_Math", "KaTeX_Size1", "KaTeX_Size2"];
+
 function load({ katex, katexStyle }) {
   library ??= new Promise((resolve, reject) => {
     const style = document.createElement("link");
     style.rel = "stylesheet";
     style.href = katexStyle;
-    style.onload = () => import(katex).then(() => resolve(self.katex), reject);
+    style.onload = () => {
+      const fonts = FONTS.map((name) => document.fonts.load(`1em ${name}`).catch(() => {}));
+      Promise.all([import(katex), ...fonts]).then(() => resolve(self.katex), reject);
+    };
     style.onerror = reject;
     document.head.append(style);
   });
@@ -52,12 +58,18 @@ function work(waiting, katex) {
   else document.dispatchEvent(new CustomEvent("prefloop:maths"));
 }
 
+const source = () => document.querySelector("[data-katex]");
+
 function begin() {
-  const source = document.querySelector("[data-katex]");
   const waiting = [...document.querySelectorAll(".maths:not([data-tex])")];
-  if (!source || !waiting.length) return;
-  load(source.dataset).then((katex) => work(waiting, katex), () => {});
+  if (!source() || !waiting.length) return;
+  // What has come already sets the first formulas in this task, before anything is painted.
+  load(source().dataset).then((katex) => work(waiting, katex), () => {});
 }
 
+// While a pair without maths is read, the next one's is fetched.
+document.addEventListener("prefloop:ahead", ({ detail }) => {
+  if (source() && /class="[^"]*\bmaths\b/.test(detail.html)) load(source().dataset).catch(() => {});
+});
 document.addEventListener("prefloop:pair", begin);
 begin();

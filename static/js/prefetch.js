@@ -26,7 +26,9 @@ function hold(found) {
   clearTimeout(timer);
   const ms = Number(pair().dataset.ahead) * 1000 * TRUSTED;
   next = found?.ahead ? { ...found, until: Date.now() + ms } : null;
-  if (next) timer = setTimeout(renew, ms);
+  if (!next) return;
+  timer = setTimeout(renew, ms);
+  document.dispatchEvent(new CustomEvent("prefloop:ahead", { detail: next }));
 }
 
 // What was fetched for somebody who then left is let go, and fetched again when they are back.

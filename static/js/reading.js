@@ -111,7 +111,6 @@ const buttons = {
 };
 
 function begin() {
-  document.querySelectorAll("[data-needs-script]").forEach((element) => { element.hidden = false; });
   link(isRemembered());
   showOne(root.dataset.side ?? "");
 }

@@ -39,7 +39,6 @@ function measure() {
 }
 
 function begin() {
-  document.querySelectorAll(".opens-comment").forEach((one) => { one.hidden = false; });
   document.querySelector(".turns")?.scrollTo(0, document.querySelector(".turns").scrollHeight);
   if (!words()) return;
   restore();

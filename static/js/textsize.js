@@ -1,10 +1,11 @@
-// How large texts are, remembered in this browser. Loaded before the first paint and no module, so
-// that nothing is drawn in one size and then in another.
+// How large texts are, remembered in this browser, and that there is a script at all. Loaded before
+// the first paint and no module, so that nothing is drawn in one way and then in another.
 "use strict";
 (() => {
   const STEPS = ["-1", "0", "1", "2", "3", "4"];
   const KEY = "prefloop:text-size";
   const root = document.documentElement;
+  root.toggleAttribute("data-scripted", true);
 
   function read() {
     try { return localStorage.getItem(KEY); } catch { return null; }

@@ -40,6 +40,13 @@ def reader(session: Session, turns: list[str], *texts: str, **settings: object) 
     return alice
 
 
+# Every shift of what is drawn, those right after a key too, which no browser holds against a page.
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((one) => one.value)))
+  .observe({ type: "layout-shift" });
+"""
+
 # How far one of the two texts is scrolled, from 0 to 1.
 SHARE = (
     "(e => e.scrollTop / Math.max(1, e.scrollHeight - e.clientHeight))"
@@ -72,6 +79,31 @@ def test_formulas_are_set_under_the_policy_and_only_where_there_are_some(
     page.reload()
     page.wait_for_load_state("networkidle")
     assert not [url for url in asked if "katex" in url]
+
+
+def test_nothing_jumps_when_the_next_pair_arrives_formulas_and_all(
+    visit: Visit, session: Session
+) -> None:
+    alice = reader(session, ["Be brief.", "And?"], "Plain.", is_rewrite_on=True)
+    project = session.scalars(select(Project)).one()
+    asked = [Message(role="user", content="The same?")]
+    for n in range(2):
+        texts = [CompletionIn(text=f"{n}{k}\n\n{MATHS}") for k in "ab"]
+        messages = [*asked, Message(role="assistant", content="So."), *asked] if n else asked
+        add_prompts(session, project, [PromptIn(messages=messages, completions=texts)])
+    session.commit()
+    page = visit(alice, COLLECT)
+    expect(page.locator(".katex-display").first).to_be_visible()
+    page.evaluate(SHIFTS)
+    page.keyboard.press("3")
+    before = str(page.locator("#pair").get_attribute("data-assignment"))
+    with page.expect_request("**/answers"):
+        page.keyboard.press("Enter")
+    expect(page.locator("#pair")).not_to_have_attribute("data-assignment", before)
+    expect(page.locator(".side-b .katex-display")).to_be_visible()
+    expect(page.get_by_role("button", name="Rewrite")).to_be_visible()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    assert page.evaluate("window.shifts") == []
 
 
 def test_a_long_talk_shows_its_end_and_the_texts_scroll_by_key_alone_or_together(
