@@ -10,8 +10,8 @@ from typing import Any, cast
 import psycopg
 from alembic import command
 from alembic.config import Config
-from psycopg.rows import namedtuple_row
-from sqlalchemy import Engine, create_engine, event, text
+from psycopg.rows import RowMaker, namedtuple_row
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import (
     DBAPIError,
@@ -30,6 +30,7 @@ from app.settings import REPOSITORY, get_settings
 AWAY = ("08", "57P0")
 # A connection that lay in the pool for longer is tried before it is used.
 REST_SECONDS = 1.0
+_DRIVER = "driver's connection"
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _NUMBERING = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -113,6 +114,7 @@ class Statement:
         # Numbered here: the driver would search a long text for its names at each execution.
         compiled = text(sql).compile(dialect=_NUMBERING)
         self._sent, self._names = str(compiled).encode(), compiled.positiontup or []
+        self._make_row: RowMaker[Any] | None = None
 
     def run(self, session: Session, values: dict[str, Any]) -> None:
         self._execute(session, values)
@@ -129,10 +131,9 @@ class Statement:
         return row
 
     def _execute(self, session: Session, values: dict[str, Any]) -> psycopg.RawCursor[Any]:
-        connection = session.connection()
-        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        connection, driver = _driver_of(session)
         try:
-            cursor = psycopg.RawCursor(driver, row_factory=namedtuple_row)
+            cursor = psycopg.RawCursor(driver, row_factory=self._rows)
             return cursor.execute(self._sent, [values[name] for name in self._names], prepare=True)
         except psycopg.Error as error:
             is_gone = driver.closed
@@ -142,6 +143,23 @@ class Statement:
                 self.text, values, error, psycopg.Error,
                 connection_invalidated=is_gone, dialect=connection.dialect,
             ) from error  # fmt: skip
+
+    def _rows(self, cursor: "psycopg.Cursor[Any]") -> RowMaker[Any]:
+        """`namedtuple_row`, which looks up the columns' names at each execution, once."""
+        if self._make_row is None:
+            self._make_row = namedtuple_row(cursor)
+        return self._make_row
+
+
+def _driver_of(session: Session) -> tuple[Connection, "psycopg.Connection[Any]"]:
+    """The session's connection and the driver's, looked up once a transaction."""
+    known = session.info.get(_DRIVER)
+    if known is not None and known[0] is session.get_transaction():
+        return known[1], known[2]
+    connection = session.connection()
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    session.info[_DRIVER] = (session.get_transaction(), connection, driver)
+    return connection, driver
 
 
 @contextmanager

@@ -134,5 +134,5 @@ def flags_of(
 
 
 def is_answered(session: Session, flag_id: uuid.UUID) -> bool:
-    found = select(FlagAnswer.id).where(FlagAnswer.flag_id == flag_id).limit(1)
+    found = select(FlagAnswer.flag_id).where(FlagAnswer.flag_id == flag_id).limit(1)
     return session.scalar(found) is not None

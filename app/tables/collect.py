@@ -325,6 +325,7 @@ class FlagAnswer(Base):
     """One answered flag. No row means unanswered; `value` is null only for "not applicable".
 
     yes is 1, no is 0, a rating is 1 to 7. `completion_id` is set for flags about a completion.
+    Rows come with every answer, so they have no key but the one that they need.
     """
 
     __tablename__ = "flag_answer"
@@ -335,10 +336,11 @@ class FlagAnswer(Base):
         CheckConstraint("value between 0 and 7", name="value_range"),
     )
 
-    id: Mapped[Id]
     comparison_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("comparison.id", ondelete="CASCADE")
     )
     flag_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("flag.id"), index=True)
     completion_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("completion.id"))
     value: Mapped[int | None]
+
+    __mapper_args__ = {"primary_key": (comparison_id, flag_id, completion_id)}  # noqa: RUF012 (as SQLAlchemy types it)

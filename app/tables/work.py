@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -69,7 +69,8 @@ class PromptDraft(Base):
 class ControlTime(Base):
     """Active seconds that one answer spent on one control; they sum to at most its `seconds`.
 
-    `side` is canonical and set for a completion and for a flag about one.
+    `side` is canonical and set for a completion and for a flag about one. Rows come with every
+    answer, so they have no key but the one that they need.
     """
 
     __tablename__ = "control_time"
@@ -80,19 +81,19 @@ class ControlTime(Base):
         CheckConstraint("seconds >= 0", name="seconds_not_negative"),
         CheckConstraint("side in ('A', 'B')", name="side_is_a_letter"),
         CheckConstraint("(control = 'flag') = (flag_id is not null)", name="flag_has_an_id"),
+        Index("ix_control_time_flag_id", "flag_id", postgresql_where=text("flag_id is not null")),
     )
 
-    id: Mapped[Id]
     comparison_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("comparison.id", ondelete="CASCADE")
     )
     control: Mapped[Control] = mapped_column(text_enum(Control))
-    side: Mapped[str | None]
-    flag_id: Mapped[uuid.UUID | None] = mapped_column(
-        ForeignKey("flag.id", ondelete="CASCADE"), index=True
-    )
+    side: Mapped[str | None] = mapped_column()
+    flag_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("flag.id", ondelete="CASCADE"))
     seconds: Mapped[float]
     created_at: Mapped[CreatedAt]
+
+    __mapper_args__ = {"primary_key": (comparison_id, control, side, flag_id)}  # noqa: RUF012 (as SQLAlchemy types it)
 
 
 class PromptControlTime(Base):

@@ -8,10 +8,19 @@ an injected `hx-post` never fires (OWASP ASVS 5.0, 3.4).
 import secrets
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import get_settings
+from app.web.direct import Express
+
+# As they are sent: one of a page's costs is to write these anew each time.
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
 
 
 def content_security_policy(nonce: str) -> str:
@@ -46,17 +55,15 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = content_security_policy(nonce)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "same-origin"
-                headers["Cross-Origin-Opener-Policy"] = "same-origin"
-                headers["Cross-Origin-Resource-Policy"] = "same-origin"
-                headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
-                if not scope["path"].startswith("/static/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                headers = list(message["headers"])
+                policy = content_security_policy(nonce).encode()
+                headers += (*ALWAYS, (b"content-security-policy", policy))
+                is_kept = any(name == b"cache-control" for name, _ in headers)
+                if not is_kept and not scope["path"].startswith("/static/"):
+                    headers.append((b"cache-control", b"no-store"))
                 if get_settings().is_https:
-                    headers["Strict-Transport-Security"] = "max-age=31536000"
+                    headers.append((b"strict-transport-security", b"max-age=31536000"))
+                message["headers"] = headers
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -69,4 +76,4 @@ class GuardedApp(FastAPI):
     """
 
     def build_middleware_stack(self) -> ASGIApp:
-        return SecurityHeaders(super().build_middleware_stack())
+        return SecurityHeaders(Express(self, super().build_middleware_stack()))

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.db import get_engine
+from app.main import create_app
 from app.tables.accounts import LoginSession, Membership, Person, Role
 from app.tables.base import utc_now
 from app.tables.collect import Comparison
@@ -183,3 +185,17 @@ def test_a_double_click_is_one_answer_and_both_requests_get_the_next_pair(
     assert len({fields(response)["assignment_id"] for response in got}) == 1
     assert n_answers(session) == 1
     assert broken_rules(session) == []
+
+
+def test_what_breaks_while_an_answer_is_taken_is_said_as_everywhere(
+    session: Session, browsing: Browsing, form: dict[str, str]
+) -> None:
+    session.execute(text("alter table comparison rename column comment to said"))
+    session.commit()
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        client.cookies = browsing.client.cookies
+        broken = client.post(f"{URL}/answers", data=form, headers=HTMX)
+    assert broken.status_code == 500
+    assert "Something broke" in broken.text
+    assert broken.headers["hx-reswap"] == "none"
+    assert len(broken.headers.get_list("content-security-policy")) == 1

@@ -59,6 +59,8 @@ def send_slowly(
 PLACES = [
     ("/sign-in", FORM),
     ("/sign-in", "application/x-www-form-urlencoded"),
+    ("/projects/nope/collect/answers", FORM),
+    ("/projects/nope/collect/answers", "application/x-www-form-urlencoded"),
     ("/projects/nope/datasets/imports", FORM),
     ("/api/v1/projects/nope/imports", FORM),
     ("/api/v1/projects/nope/imports", "application/jsonl"),

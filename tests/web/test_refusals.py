@@ -103,9 +103,14 @@ def test_a_host_that_is_not_ours_is_refused_with_every_header(
 ) -> None:
     monkeypatch.setattr(get_settings(), "trusted_hosts", "prefloop.example.org")
     with TestClient(create_app()) as client:
-        refused = client.get("/healthz", headers={"host": "elsewhere.example.org"})
-    assert refused.status_code == 400
-    assert "content-security-policy" in refused.headers
+        elsewhere = {"host": "elsewhere.example.org"}
+        for refused in (
+            client.get("/healthz", headers=elsewhere),
+            client.post("/projects/garden/collect/answers", headers=elsewhere),
+        ):
+            assert refused.status_code == 400
+            assert refused.text == "Invalid host header"
+            assert "content-security-policy" in refused.headers
 
 
 def test_a_mistyped_address_is_a_missing_page(browsing: Browsing, session: Session) -> None:

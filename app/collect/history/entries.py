@@ -109,7 +109,7 @@ def _tests(wanted: Wanted) -> list[ColumnElement[bool]]:
         shown = case((Comparison.is_flipped, 9 - Comparison.rating), else_=Comparison.rating)
         tests.append(shown.between(*wanted.rating))
     if wanted.flag_id is not None:
-        yes = select(FlagAnswer.id).where(
+        yes = select(FlagAnswer.flag_id).where(
             FlagAnswer.comparison_id == Comparison.id,
             FlagAnswer.flag_id == wanted.flag_id,
             FlagAnswer.value >= 1,
