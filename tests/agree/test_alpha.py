@@ -183,3 +183,56 @@ def test_nothing_rated_is_undefined(tmp_path: Path) -> None:
     file = tmp_path / "empty.csv"
     file.write_text("item,annotator,rating\n")
     assert agreement(read_ratings(file)).alpha is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "item;annotator;rating\n1;a;2,5\n1;b;2,5\n2;a;4\n2;b;1\n",
+        "item\tannotator\trating\n1\ta\t2.5\n1\tb\t2.5\n2\ta\t4\n2\tb\t1\n",
+        "Rating, Item ,note,Annotator\n2.5,1,x,a\n2.5,1,,b\n4,2,,a\n1,2,,b\n",
+        "\ufeffitem,annotator,rating\r\n1,a,2.5\r\n1, b ,2.5\r\n2,a,4\r\n2,b,1\r\n",
+    ],
+)
+def test_a_file_may_come_from_any_spreadsheet(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "ratings.csv"
+    file.write_text(text, encoding="utf-8")
+    found = agreement(read_ratings(file), Level.INTERVAL)
+    assert (found.n_items, found.n_ratings, found.n_annotators) == (2, 4, 2)
+    plain = [("1", "a", 2.5), ("1", "b", 2.5), ("2", "a", 4.0), ("2", "b", 1.0)]
+    assert found.alpha == agreement(tabulate(plain), Level.INTERVAL).alpha
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "lacks the column item"),
+        ("item,annotator,rating\n1,a,good\n", "is no rating"),
+        ("item,annotator,rating\n,a,3\n", "needs an item and an annotator"),
+        ("item,annotator,rating\n1,,3\n", "needs an item and an annotator"),
+        ('item,annotator,rating\n"1,a,3\n1,b,3\n', "cannot be read as CSV"),
+        ("item,annotator,rating\n" + "x" * 200_000 + ",a,3\n", "cannot be read as CSV"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_what_to_do(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "ratings.csv"
+    file.write_text(text)
+    with pytest.raises(Invalid, match=says):
+        read_ratings(file)
+
+
+def test_ratings_by_slider_have_an_agreement_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    felt = rng.random(3_000)
+    lines = ["item,annotator,rating"]
+    for item, one in enumerate(felt):
+        lines += [f"{item},{who},{100 * one + 5 * rng.normal():.3f}" for who in "ab"]
+    file = tmp_path / "sliders.csv"
+    file.write_text("\n".join(lines))
+    found = agreement(read_ratings(file), Level.INTERVAL)
+    assert found.n_ratings == 6_000
+    # Of what varies, 10,000 / 12 is the items' and 25 the readers'.
+    assert found.alpha == pytest.approx(833 / 858, abs=0.01)
+    assert found.alpha_low is not None
+    assert found.alpha_high is not None
+    assert found.alpha_low < found.alpha < found.alpha_high
