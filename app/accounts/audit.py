@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.tables.accounts import AuditEvent
+from app.tables.accounts import AuditEvent, Person
 
 # In place of an address where whoever acts is no account: only that they hold the server's console.
 COMMAND_LINE = "command line"
@@ -33,3 +33,17 @@ def record_event(
         )
     )
     session.flush()
+
+
+def record_own(
+    session: Session, action: str, project_id: uuid.UUID, person: Person, **detail: Any
+) -> None:
+    """Write what someone did, or earned, in a project for themselves."""
+    record_event(
+        session,
+        action,
+        actor_id=person.id,
+        project_id=project_id,
+        subject=person.email,
+        detail=detail,
+    )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Row, delete, select, text
 from sqlalchemy.orm import Session
 
-from app.accounts.audit import record_event
+from app.accounts.audit import record_event, record_own
 from app.accounts.demographics import check_choices
 from app.errors import Conflict, Invalid
 from app.markdown import render_markdown
@@ -146,7 +146,7 @@ def give_consent(session: Session, project: Project, person: Person, number: int
     given = Consent(project_id=project.id, person_id=person.id, number=number)
     session.add(given)
     session.flush()
-    _note(session, "consent.given", project, person, version=number)
+    record_own(session, "consent.given", project.id, person, version=number)
     return given
 
 
@@ -161,7 +161,7 @@ def end_consent(session: Session, project: Project, person: Person, ending: Endi
         session.add(standing)
     standing.ended_at, standing.ending = utc_now(), ending
     session.flush()
-    _note(session, "consent.withdrawn", project, person, ending=ending.value)
+    record_own(session, "consent.withdrawn", project.id, person, ending=ending.value)
 
 
 def said_by(
@@ -203,14 +203,14 @@ def say(
     )
     session.flush()
     # That something was said stands in the trail, and never what.
-    _note(session, "demographics.said", project, person)
+    record_own(session, "demographics.said", project.id, person)
 
 
 def forget(session: Session, project: Project, person: Person) -> bool:
     """Delete for good what the person said about themselves. Returns whether there was anything."""
     had = _delete(session, project, person)
     if had:
-        _note(session, "demographics.deleted", project, person)
+        record_own(session, "demographics.deleted", project.id, person)
     return had
 
 
@@ -230,17 +230,4 @@ def _hold(session: Session, project: Project) -> None:
     """Texts and consents of one project change one after another."""
     session.execute(
         text("select pg_advisory_xact_lock(hashtextextended(:id, 24))"), {"id": str(project.id)}
-    )
-
-
-def _note(
-    session: Session, action: str, project: Project, person: Person, **detail: object
-) -> None:
-    record_event(
-        session,
-        action,
-        actor_id=person.id,
-        project_id=project.id,
-        subject=person.email,
-        detail=detail,
     )

@@ -29,7 +29,7 @@ LIFETIMES = {
 }
 FIRST_OWNER = "admin@localhost"
 GONE = (
-    "This link has been used, has expired or was replaced by a newer one. "
+    "This link has been used, has expired, or was withdrawn or replaced by a newer one. "
     "Ask whoever gave it to you for another."
 )
 

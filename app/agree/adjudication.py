@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, func, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.audit import record_event
 from app.agree.experts import ExpertIn, answer_as
@@ -53,7 +53,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Queue:
-    """The most worth first; `n_decided` pairs were decided and have had no answer since."""
+    """The most worth first; `n_decided` pairs were decided and have had no answer since.
+
+    Pairs that wait for an answer that was sent back are in neither.
+    """
 
     cases: list[Case]
     n_decided: int
@@ -79,7 +82,8 @@ def queue(session: Session, project: Project, limit: int = 100) -> Queue:
         )
         for one in cases
     ]
-    return Queue(named, len(decided), bool(chances), is_all)
+    n_decided = len(decided.difference(session.scalars(_waiting(project, Comparison.pair_id))))
+    return Queue(named, n_decided, bool(chances), is_all)
 
 
 def rank(found: Sequence[tuple[Verdict, float | None, float | None]]) -> list[Case]:
@@ -147,7 +151,7 @@ def _flags(session: Session, pair: Pair, comparison: Comparison) -> list[tuple[s
         select(Flag.label, FlagAnswer.completion_id, FlagAnswer.value, Flag.kind)
         .join(Flag, Flag.id == FlagAnswer.flag_id)
         .where(FlagAnswer.comparison_id == comparison.id)
-        .order_by(Flag.position, FlagAnswer.completion_id)
+        .order_by(Flag.position, FlagAnswer.completion_id == pair.completion_b_id)
     )
     sides = {pair.completion_a_id: "A", pair.completion_b_id: "B", None: ""}
     return [
@@ -259,12 +263,20 @@ def send_back(
 
 def n_waiting(session: Session, project: Project) -> int:
     """How many answers were sent back and not changed since."""
-    found = (
-        select(func.count(func.distinct(Rework.comparison_id)))
+    found = _waiting(project, func.count(func.distinct(Rework.comparison_id)))
+    return session.scalar(found) or 0
+
+
+def _waiting(
+    project: Project, what: ColumnElement[Any] | InstrumentedAttribute[Any]
+) -> Select[Any]:
+    """`what` of the answers that were sent back and not changed since."""
+    return (
+        select(what)
+        .select_from(Rework)
         .join(Comparison, Comparison.id == Rework.comparison_id)
         .where(Rework.project_id == project.id, Rework.created_at > Comparison.updated_at)
     )
-    return session.scalar(found) or 0
 
 
 def _note(session: Session, what: str, pair: Pair, by: Person, detail: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
+from app.accounts.groups import find_group
 from app.agree import service, tables
 from app.agree.cost import charts as cost_tables
 from app.agree.cost.other_kinds import kind_parts, kind_rows
@@ -55,6 +56,16 @@ def versions(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Res
 def groups(access: StaffAccess, session: SessionDep) -> Response:
     found = service.by_group(session, access.project)
     return csv_response(tables.cuts_as_csv("group", found), "agreement-by-group.csv")
+
+
+@router.get("/two-groups.csv")
+def two_groups(
+    access: StaffAccess, session: SessionDep, one: uuid.UUID, other: uuid.UUID
+) -> Response:
+    """Two groups with each other, on the pairs that people of both answered."""
+    pair = [find_group(session, access.project.id, id_) for id_ in (one, other)]
+    found = service.compare_groups(session, access.project, *pair)
+    return csv_response(tables.two_as_csv(found), "two-groups.csv")
 
 
 @router.get("/flags.csv")

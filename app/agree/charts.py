@@ -55,7 +55,7 @@ def week_chart(weeks: Sequence[Cut], csv_url: str) -> Markup:
         band.append((number, limits.low, limits.high))
     return line_chart(
         "alpha-by-week",
-        _movement("Alpha", points, weeks) or "Alpha of each week’s pairs",
+        _movement("Alpha", points, band) or "Alpha of each week’s pairs",
         [Series("alpha", points, band)],
         Axis("week", is_whole=True),
         Axis("ordinal alpha", high=1),
@@ -79,7 +79,7 @@ def raw_chart(weeks: Sequence[Cut], csv_url: str) -> Markup:
     )
     return line_chart(
         "raw-by-week",
-        _movement("Raw side agreement", points, weeks) or "Raw side agreement of each week’s pairs",
+        _movement("Raw side agreement", points, band) or "Raw side agreement of each week’s pairs",
         [Series("same side", points, band), published],
         Axis("week", is_whole=True),
         Axis("same side", low=0.4, high=1),
@@ -141,12 +141,20 @@ def _numbered(weeks: Sequence[Cut]) -> list[tuple[int, Cut]]:
     return [((week - dated[0][0]).days // 7 + 1, one) for week, one in dated]
 
 
-def _movement(what: str, points: Sequence[tuple[int, float | None]], weeks: Sequence[Cut]) -> str:
-    known = [(at, value) for at, value in points if value is not None]
-    if len(known) < 2 or not weeks:
+def _movement(
+    what: str,
+    points: Sequence[tuple[int, float | None]],
+    band: Sequence[tuple[int, float | None, float | None]],
+) -> str:
+    known = [k for k, (_, value) in enumerate(points) if value is not None]
+    if len(known) < 2:
         return ""
-    first, last = (format_number(value, 2) for value in (known[0][1], known[-1][1]))
-    return f"{what} went from {first} in week {known[0][0]} to {last} in week {known[-1][0]}"
+    start, end = known[0], known[-1]
+    first, last = (format_number(points[k][1], 2) for k in (start, end))
+    sentence = f"{what} went from {first} in week {points[start][0]} to {last}"
+    is_chance = _overlap(Interval(*band[start][1:]), Interval(*band[end][1:]))
+    end_words = f" in week {points[end][0]}{', which chance may do' if is_chance else ''}"
+    return sentence + end_words
 
 
 def verdict_chart(verdict: Verdict) -> Markup:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.accounts.audit import record_event
+from app.accounts.audit import record_own
 from app.agree.gold import fixed_flags
 from app.collect.flagging import FlagIn, check_some_flags
 from app.collect.leases import must_read
@@ -243,7 +243,7 @@ def _end(session: Session, project: Project, attempt: TestAttempt, person: Perso
         "right": f"{attempt.n_right} of {attempt.n_asked}",
     }
     what = "test.passed" if attempt.is_passed else "test.failed"
-    _note(session, what, project, person, detail)
+    record_own(session, what, project.id, person, **detail)
     if attempt.is_passed and not is_held(session, qualification.id, person):
         session.add(
             QualificationGrant(
@@ -251,17 +251,4 @@ def _end(session: Session, project: Project, attempt: TestAttempt, person: Perso
             )
         )
         session.flush()
-        _note(session, "qualification.granted", project, person, detail)
-
-
-def _note(
-    session: Session, what: str, project: Project, person: Person, detail: dict[str, object]
-) -> None:
-    record_event(
-        session,
-        what,
-        actor_id=person.id,
-        project_id=project.id,
-        subject=person.name,
-        detail=detail,
-    )
+        record_own(session, "qualification.granted", project.id, person, **detail)

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from app.accounts.groups import groups_of
 from app.agree import queries
 from app.agree.alpha import Level
-from app.agree.coefficients import weighted_kappa
+from app.agree.between import Between, between, of_one
+from app.agree.group_patterns import answers_of_both
 from app.agree.intervals import Interval, two_way_interval
 from app.agree.queries import Filter
 from app.agree.reading import (
@@ -33,6 +34,7 @@ SCALE = np.arange(1.0, 9)
 GROWTH = 1.05
 WIDE_PAIRS, WIDE_DRAWS = 1_500, 200
 CUT_DRAWS = 200
+GROUP_DRAWS = 400
 FEWEST_SHARED = 20
 
 
@@ -163,19 +165,22 @@ def _flag_figures(flag: Flag, patterns: queries.Patterns) -> FlagFigures:
 
 @dataclass(frozen=True)
 class Two:
-    """Two named people on the pairs that both answered; kappa None is undefined."""
+    """Two named people, or two groups, on the pairs that both answered."""
 
-    one: Person
-    other: Person
-    n: int
-    kappa: float | None
-    same_side: float | None
+    one: str
+    other: str
+    found: Between
 
 
 def compare_two(session: Session, project: Project, one: Person, other: Person) -> Two:
     mine, theirs = queries.ratings_of_two(session, project.id, one.id, other.id)
-    same = float(((mine <= 4) == (theirs <= 4)).mean()) if len(mine) else None
-    return Two(one, other, len(mine), weighted_kappa(mine, theirs, 8), same)
+    return Two(one.name, other.name, between(of_one(mine), of_one(theirs)))
+
+
+def compare_groups(session: Session, project: Project, one: PersonGroup, other: PersonGroup) -> Two:
+    """A reader of each group; people in both are left out."""
+    mine, theirs = answers_of_both(session, project.id, one.id, other.id)
+    return Two(one.name, other.name, between(mine, theirs, draws=GROUP_DRAWS))
 
 
 def retested(session: Session, project: Project) -> list[tuple[Person, Steadiness]]:

@@ -7,7 +7,7 @@ from app.agree.calibration import Claim
 from app.agree.evidence import Kind
 from app.agree.person import Portrait
 from app.agree.reading import Figures
-from app.agree.service import Answered, Cut
+from app.agree.service import Answered, Cut, Two
 from app.agree.workforce import Workforce
 from app.spreadsheet import as_csv
 
@@ -32,6 +32,15 @@ def as_values(found: Figures) -> dict[str, float | int | None]:
 def cuts_as_csv(what: str, cuts: Sequence[Cut]) -> str:
     rows = [[one.name, *as_values(one.figures).values()] for one in cuts]
     return as_csv([what, *COLUMNS], rows)
+
+
+def two_as_csv(two: Two) -> str:
+    f = two.found
+    ranges = (f.kappa_range.low, f.kappa_range.high)
+    sides = (f.same_side, f.same_side_range.low, f.same_side_range.high)
+    head = ["one", "other", "n_pairs", "weighted_kappa", "kappa_low", "kappa_high"]
+    row = [two.one, two.other, f.n, f.kappa, *ranges, *sides]
+    return as_csv([*head, "same_side", "same_side_low", "same_side_high"], [row])
 
 
 FLAG_COLUMNS = (

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from app.accounts.audit import record_event
+from app.accounts.audit import record_own
 from app.accounts.consent import end_consent, forget, give_consent
 from app.accounts.service import leave
 from app.agree.decisions import standing_exclusion
@@ -98,14 +98,7 @@ def _record(session: Session, action: str, project: Project, person: Person) -> 
         "reward runs": [one.number for one in found.reward_runs],
         "policies": [one.number for one in found.policies],
     }
-    record_event(
-        session,
-        action,
-        actor_id=person.id,
-        project_id=project.id,
-        subject=person.email,
-        detail=detail,
-    )
+    record_own(session, action, project.id, person, **detail)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def test_an_answer_sent_back_reaches_its_author_who_may_change_it_after_the_hour
     assert (message.recipient_id, message.comparison_id) == (people[0].id, theirs.id)
     session.expire_all()
     assert pairs[0].id not in [one.verdict.pair_id for one in queue(session, project).cases]
-    assert "1 answer sent back" in browsing.get(f"{URL}/adjudicate").text
+    assert "0 decided, 1 answer sent back" in browsing.get(f"{URL}/adjudicate").text
     other = f"{URL}/adjudicate/{pairs[1].id}/send-back/{theirs.id}"
     assert browsing.post(other, {"words": "Not of this pair."}).status_code == 404
     browsing.sign_in(people[0])

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.groups import add_group, groups_by_person, groups_of, set_groups
 from app.agree.queries import Filter
-from app.agree.service import by_group, overview
+from app.agree.service import by_group, compare_groups, overview
 from app.datasets.queries import groups_by_pseudonym
 from app.datasets.service import freeze
 from app.errors import Conflict, Invalid, NotFound
@@ -151,3 +151,27 @@ def test_staff_write_to_a_group_or_to_all_annotators_at_once(
     assert browsing.post("/projects/garden/messages", sent).status_code == 303
     session.expire_all()
     assert len(session.scalars(select(Message)).all()) == 3
+
+
+def test_two_groups_are_set_against_each_other_without_those_in_both(
+    session: Session, browsing: Browsing, world: tuple[Project, list[Person], PersonGroup]
+) -> None:
+    project, people, experts = world
+    crowd = add_group(session, project, "Crowd", by=None)
+    set_groups(session, project, people[2], [crowd.id], by=None)
+    found = compare_groups(session, project, experts, crowd).found
+    assert (found.n, found.same_side) == (12, 0.0)
+    assert found.kappa == pytest.approx(-1.0)
+    # Bob is in both now: what remains is alice with carol, on the same pairs.
+    set_groups(session, project, people[1], [experts.id, crowd.id], by=None)
+    assert compare_groups(session, project, experts, crowd).found == found
+    set_groups(session, project, people[2], [experts.id, crowd.id], by=None)
+    assert compare_groups(session, project, experts, crowd).found.n == 0
+    set_groups(session, project, people[2], [crowd.id], by=None)
+    admin = make_person(session, "ada")
+    join(session, project, admin, Role.ADMIN)
+    session.commit()
+    page = browsing.sign_in(admin).get("/projects/garden/agree/groups").text
+    assert "Crowd with Experts <b>0%</b>" in page
+    url = f"/api/v1/projects/garden/agreement/two-groups.csv?one={experts.id}&other={crowd.id}"
+    assert "Experts,Crowd,12,-1.0" in browsing.get(url).text

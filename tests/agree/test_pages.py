@@ -3,12 +3,17 @@
 import csv
 import io
 import re
+from datetime import date
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.agree.answers import Answers
+from app.agree.charts import week_chart
+from app.agree.reading import figures
+from app.agree.service import Cut
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person, Role
 from app.tables.collect import Comparison
@@ -121,3 +126,20 @@ def test_annotators_and_strangers_see_none_of_it(browsing: Browsing, session: Se
     assert browsing.get(f"{API}/weeks.csv").status_code == 403
     browsing.sign_in(make_person(session, "mallory"))
     assert browsing.get(URL).status_code == 404
+
+
+def test_a_movement_from_week_to_week_says_when_chance_may_do_it() -> None:
+    together, apart = np.eye(8, dtype=np.int64)[[0, 7]] * 2, np.array([[1, 0, 0, 0, 0, 0, 0, 1]])
+    mixed = np.concatenate([together, apart])
+
+    def chart(first: list[int], last: list[int]) -> str:
+        cuts = [
+            Cut("", figures(mixed, np.array(times), draws=100), week=date(2026, 3, 2 + 7 * k))
+            for k, times in enumerate((first, last))
+        ]
+        return str(week_chart(cuts, "weeks.csv"))
+
+    assert "in week 2, which chance may do" in chart([8, 8, 4], [8, 8, 5])
+    moved = chart([60, 60, 5], [30, 30, 60])
+    assert "in week 2" in moved
+    assert "chance" not in moved

@@ -1,5 +1,6 @@
 """The pages of agreement for admins and researchers."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -70,9 +71,37 @@ def _asked(chosen: Filter) -> str:
 
 
 @router.get(BASE + "/groups")
-def show_groups(request: Request, access: StaffAccess, session: SessionDep) -> Response:
+def show_groups(
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    one: Annotated[str, Query(max_length=40)] = "",
+    other: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Each group on its own, and two of them side by side."""
     cuts = service.by_group(session, access.project)
-    return render(request, "agree/groups.html", {**tools(access, "groups"), "cuts": cuts})
+    known = {str(cut.group.id): cut.group for cut in cuts if cut.group is not None}
+    first, second = _two_of(list(known), one, other)
+    context = {
+        **tools(access, "groups"),
+        "cuts": cuts,
+        "choices": [(key, group.name) for key, group in known.items()],
+        "one": first,
+        "other": second,
+        "two": service.compare_groups(session, access.project, known[first], known[second])
+        if first != second
+        else None,
+        "fewest": service.FEWEST_SHARED,
+    }
+    return render(request, "agree/groups.html", context)
+
+
+def _two_of(known: Sequence[str], one: str, other: str) -> tuple[str, str]:
+    """The two that were asked for where they are known; in place of others, the first there are."""
+    first = one if one in known else next((key for key in known if key != other), "")
+    if other in known:
+        return first, other
+    return first, next((key for key in known if key != first), first)
 
 
 @router.get(BASE + "/flags")
@@ -92,17 +121,15 @@ def show_two(
     """Two named people side by side, and everyone against themselves."""
     people = queries.people_with_answers(session, access.project.id)
     known = {str(person.id): person for person in people}
-    pair = (known.get(one), known.get(other))
-    two = None
-    if pair[0] is not None and pair[1] is not None and pair[0] is not pair[1]:
-        two = service.compare_two(session, access.project, pair[0], pair[1])
+    first, second = _two_of(list(known), one, other)
     context = {
         **tools(access, "two"),
-        "people": people,
-        "one": one,
-        "other": other,
-        "two": two,
-        "is_same": bool(one) and one == other,
+        "choices": [(key, person.name) for key, person in known.items()],
+        "one": first,
+        "other": second,
+        "two": service.compare_two(session, access.project, known[first], known[second])
+        if first != second
+        else None,
         "retested": service.retested(session, access.project),
         "fewest": service.FEWEST_SHARED,
     }
