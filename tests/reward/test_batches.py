@@ -1,11 +1,12 @@
 """Which rows of a preference file meet in a step of training."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import torch
 
-from worker.reward.batches import cut_batches, usual_epochs
+from worker.reward.batches import cut_batches, cut_parts, usual_epochs
 from worker.reward.data import Encoded
 
 
@@ -81,3 +82,20 @@ def test_epochs_are_more_where_a_step_reads_many_rows_and_one_elsewhere() -> Non
     assert usual_epochs(tournaments(10, 4), 14) == 1
     assert usual_epochs(tournaments(12, 30, votes=5), 32) == 6
     assert usual_epochs(tournaments(1, 30), 32) == 8
+
+
+def test_parts_of_a_batch_read_no_more_than_said_and_rows_that_share_stay_together() -> None:
+    alone = encoded([(2 * row, 2 * row + 1) for row in range(12)])
+    parts = cut_parts([7, 3, 0, 9, 5, 4], alone, 40)
+    assert [row for part in parts for row in part] == [7, 3, 0, 9, 5, 4]
+    lengths = [sum(len(alone.sequences[one]) for one in read(alone, part)) for part in parts]
+    assert len(parts) > 1
+    assert all(length <= 40 for length in lengths)
+    assert cut_parts([7, 3, 0], alone, 1) == [[7], [3], [0]]
+
+    together = tournaments(3, 4)  # six rows of each set of four completions
+    rows = [0, 6, 12, 1, 7, 13]
+    assert cut_parts(rows, together, 1) == [[0, 1], [6, 7], [12, 13]]
+
+    one_prompt = replace(alone, groups=["a", "b"] * 6)
+    assert cut_parts([0, 1, 2, 3], one_prompt, 1) == [[0, 2], [1, 3]]

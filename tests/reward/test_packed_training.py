@@ -133,6 +133,18 @@ def test_a_packed_run_killed_at_random_steps_ends_with_the_same_weights_bit_for_
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_parts_of_a_batch_one_after_another_give_the_weights_of_all_at_a_time(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = replace(CONFIGURATION, has_dropout=False, batch_size=16)  # several tournaments
+    together = run(family, tmp_path / "together", calm)
+    monkeypatch.setattr("worker.reward.learner._FEWEST_TOKENS", 1)
+    monkeypatch.setattr("worker.reward.learner._NUMBERS_NEAR", 1)
+    apart = run(family, tmp_path / "apart", calm)
+    torch.testing.assert_close(apart, together, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_states_computed_twice_give_the_weights_of_states_that_were_kept(
     family: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,6 @@
 import random
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,9 @@ import torch
 import transformers
 from torch.nn.functional import logsigmoid
 
+from worker.reward.adapters import add_adapters
 from worker.reward.forward import forward
+from worker.reward.packed_attention import packed_attention
 from worker.reward.packing import Block, Branch, Gathered, lay_out, share_prefixes
 from worker.reward.score import read_features, score_sequences
 from worker.reward.scorer import Scorer, packed_forward
@@ -72,11 +76,25 @@ def loss_and_gradients(
     return scores.detach(), loss.detach(), [one.grad.clone() for one in model.parameters()]
 
 
+def loss_and_gradients_that_are(
+    model: Any, score: Any, rows: list[list[int]]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Those of the weights that learn, by name."""
+    model.zero_grad()
+    scores = score(model, rows, RUNTIME)
+    scores.square().sum().backward()
+    learn = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    return scores.detach(), {name: one.grad.clone() for name, one in learn.items()}
+
+
 @pytest.mark.parametrize(
     ("family", "settings"),
     [
         ("Llama", {**SMALL, "num_key_value_heads": 2}),
         ("Qwen2", {**SMALL, "num_key_value_heads": 2}),
+        ("Llama", {**SMALL, "attention_bias": True, "mlp_bias": True}),
+        ("Mistral", {**SMALL, "num_key_value_heads": 4, "sliding_window": None}),
+        ("Qwen3", {**SMALL, "num_key_value_heads": 2, "head_dim": 16}),
         ("GPTNeoX", SMALL),
         ("GPT2", GPT2),
         ("Bert", {**SMALL, **STILL}),
@@ -95,6 +113,45 @@ def test_packed_scores_and_gradients_are_the_plain_ones(
     packed = loss_and_gradients(model, lambda _, rows, __: scorer(rows), pairs())
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=0)
     assert model.config._attn_implementation == "sdpa"
+
+
+def changed(model: Any) -> Counter[str]:
+    """Layers that read leanly now, by kind."""
+    return Counter(type(one).__name__ for one in model.modules() if "forward" in vars(one))
+
+
+def test_layers_of_llama_s_kin_are_read_leanly_while_they_are_packed_and_no_others() -> None:
+    llama = network("Llama", **SMALL)
+    with packed_attention(llama):
+        assert changed(llama) == {"LlamaRMSNorm": 5, "LlamaMLP": 2, "LlamaAttention": 2}
+    assert not changed(llama)
+    for family, settings in (("GPTNeoX", SMALL), ("Llama", {**SMALL, "hidden_act": "relu"})):
+        other = network(family, **settings)
+        with packed_attention(other):
+            assert "LlamaMLP" not in changed(other)
+        assert Scorer(other, RUNTIME).reason is None
+
+
+def test_layers_that_have_adapters_or_are_half_precise_are_read_as_transformers_has_them() -> None:
+    rows = [side for row in pairs() for side in row]
+    adapted = network("Llama", **SMALL)
+    pytest.importorskip("peft")
+    add_adapters(adapted, 2)
+    with torch.no_grad():
+        for name, one in adapted.named_parameters():
+            if "lora" in name:
+                one.normal_(std=0.1)
+    plain = loss_and_gradients_that_are(adapted, forward, rows)
+    packed = loss_and_gradients_that_are(
+        adapted, lambda _, all_, __: Scorer(adapted, RUNTIME)(all_), rows
+    )
+    torch.testing.assert_close(packed, plain, atol=1e-5, rtol=0)
+
+    half = replace(RUNTIME, dtype=torch.bfloat16)
+    model = network("Llama", **SMALL)
+    torch.testing.assert_close(
+        packed_forward(model, rows, half), forward(model, rows, half), atol=0.02, rtol=0
+    )
 
 
 def test_a_network_of_another_attention_is_read_plainly_and_the_reason_is_said() -> None:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import combinations_with_replacement
 
 from worker.reward.data import Encoded
@@ -54,6 +54,29 @@ def usual_epochs(data: Encoded, batch_size: int) -> float:
     return float(min(8, max(1, round(min(alone, _FEWEST_STEPS) / an_epoch))))
 
 
+def cut_parts(batch: Sequence[int], data: Encoded, most: int) -> list[list[int]]:
+    """The rows of a batch in parts that read at most `most` tokens, where rows are not more.
+
+    Rows that have a completion or a prompt in common stay together, so that it is read once.
+    """
+    sides = [(int(data.chosen[row]), int(data.rejected[row])) for row in batch]
+    links = [
+        (*both, *([data.groups[row]] if data.groups[row] else []))
+        for row, both in zip(batch, sides, strict=True)
+    ]
+    of = dict(zip(batch, sides, strict=True))
+    parts: list[list[int]] = []
+    room = 0
+    for unit in _connected(batch, links):
+        size = sum(len(data.sequences[side]) for side in {side for row in unit for side in of[row]})
+        if size > room:
+            parts.append([])
+            room = most
+        parts[-1] += unit
+        room -= size
+    return parts
+
+
 def _units(rows: Sequence[int], data: Encoded, most: int, stream: random.Random) -> list[list[int]]:
     """Rows connected by completions, in parts that have at most `most` of them; in random order.
 
@@ -62,7 +85,7 @@ def _units(rows: Sequence[int], data: Encoded, most: int, stream: random.Random)
     """
     sides = list(zip(data.chosen.tolist(), data.rejected.tolist(), strict=True))
     units: list[list[int]] = []
-    for members in _connected(rows, sides):
+    for members in _connected(rows, [sides[row] for row in rows]):
         used = sorted({side for row in members for side in sides[row]})
         if len(used) <= most:
             units.append(members)
@@ -81,21 +104,21 @@ def _units(rows: Sequence[int], data: Encoded, most: int, stream: random.Random)
     return units
 
 
-def _connected(rows: Sequence[int], sides: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Rows that completions connect, each set in the order of `rows`."""
-    parent: dict[int, int] = {}
+def _connected(rows: Sequence[int], links: Sequence[Sequence[Hashable]]) -> Iterator[list[int]]:
+    """Rows that have a link in common, or with others between, each set in the order of `rows`."""
+    parent: dict[Hashable, Hashable] = {}
 
-    def root(one: int) -> int:
+    def root(one: Hashable) -> Hashable:
         while (above := parent.setdefault(one, one)) != one:
             parent[one] = one = parent[above]
         return one
 
-    for row in rows:
-        chosen, rejected = sides[row]
-        parent[root(chosen)] = root(rejected)
-    found: dict[int, list[int]] = defaultdict(list)
-    for row in rows:
-        found[root(sides[row][0])].append(row)
+    for first, *others in links:
+        for other in others:
+            parent[root(first)] = root(other)
+    found: dict[Hashable, list[int]] = defaultdict(list)
+    for row, (first, *_) in zip(rows, links, strict=True):
+        found[root(first)].append(row)
     yield from found.values()
 
 

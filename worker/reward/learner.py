@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from worker.errors import TrainerError
+from worker.reward.batches import cut_parts
 from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded
 from worker.reward.loss import centring_penalties
@@ -16,6 +17,10 @@ from worker.reward.scorer import Scorer
 from worker.reward.strength import USUAL_THRESHOLD, losses_of, offset
 from worker.runtime import Runtime, all_reduce_sum, seed_everything
 from worker.sharding import whole
+
+# A state of every token of a part takes as many numbers, or what that many tokens take.
+_NUMBERS_NEAR = 2**19
+_FEWEST_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,31 @@ class Learner:
         with self.scorer.learning(
             has_dropout=configuration.has_dropout, recomputes=configuration.recomputes
         ):
-            loss, figures = self._losses(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            figures: dict[str, float] = {}
+            for part in self._parts(batch):
+                loss, of_part = self._losses(part, len(batch))
+                loss.backward()  # type: ignore[no-untyped-call]
+                figures = {name: figures.get(name, 0.0) + one for name, one in of_part.items()}
         norm = _clip(self.model, configuration)
         _refuse_nan(figures["loss"], norm, step)
         self.optimiser.step()
         return figures | {"gradient_norm": norm, "learning_rate": rate}
 
-    def _losses(self, batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        """The loss whose gradient, averaged over processes, is the whole batch's; and figures."""
+    def _parts(self, batch: Sequence[int]) -> Sequence[Sequence[int]]:
+        """What goes through forward and back at a time: all; on one CPU what stays in its caches.
+
+        The sum of the parts' gradients is the batch's. Memory that is used again at once is still
+        near, and need not be asked of the system anew; measured on CPUs.
+        """
+        if self.runtime.world_size > 1 or self.runtime.device.type != "cpu":
+            return [batch]
+        if not self.scorer.is_packed:  # reads like lengths together, which wants many
+            return [batch]
+        width = getattr(self.model.config.get_text_config(), "hidden_size", _NUMBERS_NEAR)
+        return cut_parts(batch, self.data, max(_FEWEST_TOKENS, _NUMBERS_NEAR // width))
+
+    def _losses(self, batch: Sequence[int], n_in_all: int) -> tuple[Tensor, dict[str, float]]:
+        """The batch's share in a loss whose gradient is averaged over processes; and in figures."""
         data, configuration, runtime = self.data, self.configuration, self.runtime
         size = math.ceil(len(batch) / runtime.world_size)  # neighbours share what they read
         share = list(batch[runtime.rank * size : (runtime.rank + 1) * size])
@@ -75,8 +96,8 @@ class Learner:
         totals = torch.stack(
             [weighted.detach(), (difference > 0).sum() * counts, difference.sum() * counts]
         )
-        loss, right, margin = (all_reduce_sum(totals, runtime) / len(batch)).tolist()
-        scaled = (weighted + centring) * runtime.world_size / len(batch)
+        loss, right, margin = (all_reduce_sum(totals, runtime) / n_in_all).tolist()
+        scaled = (weighted + centring) * runtime.world_size / n_in_all
         return scaled, {"loss": loss, "accuracy": right, "margin": margin}
 
     def _scores(self, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from worker.reward.lean import lean_layers
 from worker.reward.packing import Block, Call, Gathered, Layout
 
 _NAME = "prefloop_packed"
@@ -28,7 +29,8 @@ def packed_attention(network: Any) -> Iterator[None]:
     try:
         for config, _ in before:
             config._attn_implementation = _NAME
-        yield
+        with lean_layers(network):
+            yield
     finally:
         for config, name in before:
             config._attn_implementation = name
@@ -61,8 +63,8 @@ def _attend(
         key, value = (one.repeat_interleave(repeats, dim=1) for one in (key, value))
     rows = [_Row(one[0].transpose(0, 1), layout) for one in (query, key, value)]  # [T, H, D]
     parts = []
-    for call in layout.calls:
-        (q, k, v), mask = _read(call, rows)
+    for call, mask in zip(layout.calls, layout.masks, strict=True):
+        q, k, v = _read(call, rows)
         out = scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
@@ -106,21 +108,18 @@ class _Row:
         return taken.view(n, length, *taken.shape[1:])
 
 
-def _read(call: Call, rows: list[_Row]) -> tuple[list[Tensor], Tensor | None]:
-    """What a call reads of query, key and value, [T, H, D] → [n, L, H, D], and a mask if needed."""
+def _read(call: Call, rows: list[_Row]) -> list[Tensor]:
+    """What a call reads of query, key and value, [T, H, D] → [n, L, H, D]."""
     if isinstance(call, Block):
         end = call.start + call.n * call.length
         read = [one.between(call.start, end) for one in rows]
-        return [one.view(call.n, call.length, *one.shape[1:]) for one in read], None
+        return [one.view(call.n, call.length, *one.shape[1:]) for one in read]
     if isinstance(call, Gathered):
-        n, length = call.places.shape
-        return [one.next_gathered(n, length) for one in rows], call.mask
+        return [one.next_gathered(*call.places.shape) for one in rows]
     query, *others = rows
     own = query.between(call.start, call.end)[None]  # [1, B, H, D]
     read = [
         torch.cat([one.between(call.trunk, call.trunk_end), one.between(call.start, call.end)])
         for one in others
     ]  # [P + B, H, D] twice
-    n_own, n_read = own.shape[1], read[0].shape[0]
-    mask = torch.ones(n_own, n_read, dtype=torch.bool, device=own.device).tril(n_read - n_own)
-    return [own, *(one[None] for one in read)], mask
+    return [own, *(one[None] for one in read)]

@@ -6,8 +6,10 @@ just its own sequence. Reading a shared prompt once: Jung et al., arXiv 2410.203
 reads both ways, so its sequences share nothing and are only freed of padding.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -27,6 +29,10 @@ class Block:
     n: int
     length: int
 
+    @property
+    def n_results(self) -> int:
+        return self.n * self.length
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -36,6 +42,10 @@ class Branch:
     trunk_end: int
     start: int
     end: int
+
+    @property
+    def n_results(self) -> int:
+        return self.end - self.start
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,10 @@ class Gathered:
 
     places: Tensor
     mask: Tensor | None = None
+
+    @property
+    def n_results(self) -> int:
+        return self.places.numel()
 
 
 Call = Block | Branch | Gathered
@@ -70,6 +84,28 @@ class Layout:
     order: Tensor | None
     sizes: tuple[int, ...]
     is_causal: bool = True
+
+    @cached_property
+    def masks(self) -> tuple[Tensor | None, ...]:
+        """What each call's queries see, true or false; None where that is all, or all before."""
+        return tuple(self._mask(call) for call in self.calls)
+
+    def _mask(self, call: Call) -> Tensor | None:
+        if not isinstance(call, Branch):
+            return call.mask if isinstance(call, Gathered) else None
+        n_before = call.trunk_end - call.trunk
+        seen = torch.ones(
+            *(call.n_results, n_before + call.n_results), dtype=torch.bool, device=self.ids.device
+        )
+        return seen.tril(n_before)
+
+    @cached_property
+    def biases(self) -> tuple[Tensor | None, ...]:
+        """The masks as what is added to the logits of attention, in float32: 0 or −∞."""
+        return tuple(
+            None if mask is None else torch.zeros(mask.shape).masked_fill_(~mask, -math.inf)
+            for mask in self.masks
+        )
 
     def to(self, device: torch.device) -> "Layout":
         """The same on another device."""
