@@ -19,6 +19,7 @@ from app.agree.experts import ExpertIn, answer_as
 from app.agree.opinions import Verdict, every_verdict, prompts_of
 from app.collect.leases import check_text
 from app.collect.messages.service import send
+from app.collect.service import change_comparison
 from app.errors import Invalid, NotFound
 from app.tables.accounts import Person
 from app.tables.adjudication import Adjudication, Rework
@@ -189,8 +190,9 @@ def decide(
 ) -> Adjudication:
     """Take the pair out of the queue, with an answer of one's own or with none to give.
 
+    An adjudicator who has decided the pair changes their own answer; what it said before is kept.
     Raises Invalid without an answer and without a word why, Conflict for an answer of whoever has
-    answered the pair before.
+    had the pair otherwise, Forbidden once the project's time for changes has passed.
     """
     note = note.strip()
     check_text(note, LONGEST_NOTE, "note")
@@ -198,7 +200,7 @@ def decide(
         raise Invalid("Say why, in a sentence: it is all that others will know.", field="note")
     comparison = None
     if said is not None:
-        comparison = answer_as(session, project, pair, by, said, role=AnswerRole.ADJUDICATOR)
+        comparison = _answer(session, project, pair, by, said)
     decision = Adjudication(
         project_id=project.id,
         pair_id=pair.id,
@@ -214,6 +216,28 @@ def decide(
         detail["rating"] = comparison.rating
     _note(session, "pair.adjudicated", pair, by, detail)
     return decision
+
+
+def own_decision(session: Session, pair_id: uuid.UUID, person_id: uuid.UUID) -> Comparison | None:
+    """The answer that the person gave to the pair as an adjudicator."""
+    return session.scalar(
+        select(Comparison).where(
+            Comparison.pair_id == pair_id,
+            Comparison.annotator_id == person_id,
+            Comparison.role == AnswerRole.ADJUDICATOR,
+        )
+    )
+
+
+def _answer(
+    session: Session, project: Project, pair: Pair, by: Person, said: ExpertIn
+) -> Comparison:
+    before = own_decision(session, pair.id, by.id)
+    if before is None:
+        return answer_as(session, project, pair, by, said, role=AnswerRole.ADJUDICATOR)
+    return change_comparison(
+        session, before.id, by.id, rating=said.rating, flags=said.flags, comment=said.comment
+    )
 
 
 def send_back(

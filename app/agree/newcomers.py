@@ -65,15 +65,26 @@ class Newcomer:
     is_invited: bool  # their link waits to be opened
 
 
-def ways_in(session: Session, project: Project, people: Collection[Person]) -> dict[uuid.UUID, Way]:
-    """By person; in five statements, however many people there are."""
+def ready_people(session: Session, project: Project, people: Collection[Person]) -> set[uuid.UUID]:
+    """Those of `people` with no step left that the project requires before the work."""
+    ways = ways_in(session, project, people, is_counted=False)
+    return {id_ for id_, way in ways.items() if way.is_ready}
+
+
+def ways_in(
+    session: Session, project: Project, people: Collection[Person], *, is_counted: bool = True
+) -> dict[uuid.UUID, Way]:
+    """By person; in five statements, however many people there are.
+
+    Without `is_counted` their answers are not counted, which reads all of them.
+    """
     ids = [one.id for one in people]
     who: dict[str, Any] = {"project": project.id, "people": ids}
     consents = _consents(session, project, who)
     guidelines = current_guidelines(session, project.id)
     readers = _readers(session, guidelines.id, ids) if guidelines else set()
     asked = _asked(session, who)
-    answers = _answers(session, project, ids)
+    answers = _answers(session, project, ids) if is_counted else {}
     number = guidelines.number if guidelines else None
     return {
         one.id: way_in(

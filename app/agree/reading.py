@@ -23,6 +23,8 @@ Integers = NDArray[np.int64]
 # One side is called dominant beyond this share; chance agreement is then so high that alpha is
 # small whatever people do.
 DOMINANT = 0.75
+# Of fewer answers than these, most may be on one side by chance.
+FEWEST_FOR_SIDES = 20
 DRAWS = 1_000
 
 
@@ -43,7 +45,8 @@ class Figures:
     @property
     def is_one_sided(self) -> bool:
         share = self.first_side
-        return share is not None and max(share, 1 - share) > DOMINANT
+        is_enough = self.reading.n_ratings >= FEWEST_FOR_SIDES
+        return is_enough and share is not None and max(share, 1 - share) > DOMINANT
 
 
 def figures(counts: Integers, times: Integers, *, draws: int = DRAWS) -> Figures:

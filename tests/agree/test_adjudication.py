@@ -8,13 +8,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.agree.adjudication import queue, rank
+from app.agree.adjudication import decide, queue, rank
+from app.agree.experts import ExpertIn
 from app.agree.opinions import Verdict
 from app.agree.queries import Filter
 from app.agree.researchers import Source, clustered, with_researchers
 from app.agree.service import overview
 from app.collect.pairing import shown
 from app.datasets.service import export_lines, freeze
+from app.errors import Conflict
 from app.projects.service import add_guideline_version
 from app.tables.accounts import Person, Role
 from app.tables.collect import AnswerRole, Comparison, Pair
@@ -104,9 +106,22 @@ def test_the_queue_holds_split_pairs_until_they_are_decided_and_again_after_a_ne
     assert broken_rules(session) == []
     after = overview(session, project, Filter()).whole.reading
     assert (after.alpha, after.n_ratings) == (before.alpha, before.n_ratings)
-    again = browsing.post(f"{URL}/adjudicate/{pairs[1].id}", {"rating": "3"})
-    assert again.status_code == 409
-    assert "You have had this pair yourself" in again.text
+    assert browsing.post(f"{URL}/adjudicate/{pairs[1].id}", {"rating": "6"}).status_code == 303
+    session.expire_all()
+    assert (mine.rating, mine.revision) == (6, 2)
+    assert [one.verdict.pair_id for one in queue(session, project).cases] == [pairs[0].id]
+    assert "takes the place of yours" in browsing.get(f"{URL}/adjudicate/{pairs[1].id}").text
+    with pytest.raises(Conflict, match="You have had this pair yourself"):
+        decide(
+            session,
+            project,
+            pairs[1],
+            by=people[0],
+            said=ExpertIn(3, 1.0),
+            is_guideline_at_fault=False,
+            note="",
+        )
+    session.rollback()
     changed = next(one for one in answers if one.annotator_id == people[0].id)
     browsing.sign_in(people[0])
     browsing.post(

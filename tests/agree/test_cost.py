@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from app.accounts.qualifications import add_qualification, set_held, set_required
 from app.agree.cost.charts import headline
 from app.agree.cost.service import Worth, costs
 from app.agree.cost.upkeep import catch_up_work
@@ -155,6 +156,7 @@ def test_without_any_wage_the_price_is_time_and_without_ones_own_it_is_left_out_
     found = costs(session, project)
     assert "hours of active time" in headline(found)
     assert "1 answer took 1.5 minutes" in headline(replace(found, n=1, seconds=90.0))
+    assert "1 answer took 0.7 seconds" in headline(replace(found, n=1, seconds=0.7))
     assert (found.unit, found.total) == ("s", None)
     assert found.each.value == pytest.approx(found.seconds / 360)
     by = make_person(session, "ada").id
@@ -251,3 +253,14 @@ def test_the_price_of_a_flag_stands_beside_what_its_answers_are_worth(
     assert costs(session, project).buttons[-1].worth == Worth(0.031, 0.012, 0.05)
     browsing.sign_in(owner)
     assert "0.031 0.012 to 0.050" in words(browsing.get(URL).text)
+
+
+def test_whoever_lacks_what_the_project_requires_first_counts_for_no_day_to_come(
+    session: Session, project: Project
+) -> None:
+    people = fill(session, project)
+    qualification = add_qualification(session, project, "Reading", by=None)
+    set_required(session, project, qualification.id, is_required=True, by=None)
+    set_held(session, project, people[0], [qualification.id], by=None)
+    found = costs(session, project)
+    assert [one.person.id for one in found.people if one.can_answer] == [people[0].id]

@@ -143,3 +143,9 @@ def test_a_movement_from_week_to_week_says_when_chance_may_do_it() -> None:
     moved = chart([60, 60, 5], [30, 30, 60])
     assert "in week 2" in moved
     assert "chance" not in moved
+
+
+def test_a_handful_of_answers_is_no_dominant_side() -> None:
+    one_side = np.array([[0, 2, 0, 0, 0, 0, 0, 0]])
+    assert not figures(one_side, np.array([2]), draws=20).is_one_sided
+    assert figures(one_side, np.array([10]), draws=20).is_one_sided

@@ -45,14 +45,19 @@ def price_range(price: Price, unit: str) -> str:
 def headline(found: Costs) -> str:
     if found.each.value is None:
         return "No active time was measured yet, so nothing has a price."
-    hours, minutes = found.seconds / 3600, found.seconds / 60
-    took = f"{hours:,.1f} hours" if hours >= 1 else f"{minutes:,.1f} minutes"
-    start = f"{found.n:,} {'answer' if found.n == 1 else 'answers'} took {took} of active time"
+    answers = "answer" if found.n == 1 else "answers"
+    start = f"{found.n:,} {answers} took {_took(found.seconds)} of active time"
     if not found.wages.is_any:
         return f"{start}. Give a wage, and times become costs."
     return (
         f"{start} and {money(found.total, found.unit)}: {money(found.each.value, found.unit)} each."
     )
+
+
+def _took(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.1f} hours"
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"
 
 
 def eta_words(eta: Eta, n_open: int) -> str:

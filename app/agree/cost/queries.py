@@ -88,7 +88,7 @@ def personal_wages(session: Session, project_id: uuid.UUID) -> dict[uuid.UUID, f
 def paid_people(
     session: Session, project_id: uuid.UUID, worked: Sequence[uuid.UUID]
 ) -> list[tuple[Person, bool]]:
-    """Annotators, and whoever `worked`, by name; and whether each can answer now."""
+    """Annotators, and whoever `worked`, by name; and whether each is here and not paused."""
     memberships = session.scalars(
         select(Membership).where(
             Membership.project_id == project_id, Membership.role == Role.ANNOTATOR

@@ -18,6 +18,7 @@ from app.agree.cost.eta import RECENT_DAYS, Eta, days_until_done
 from app.agree.cost.price import UNKNOWN, Price, Spent, price
 from app.agree.cost.upkeep import catch_up_work
 from app.agree.cost.wages import Wages, wages_of
+from app.agree.newcomers import ready_people
 from app.agree.reading import Figures, figures
 from app.agree.upkeep import catch_up
 from app.tables.accounts import Person
@@ -128,7 +129,7 @@ def costs(session: Session, project: Project) -> Costs:
     catch_up_work(session, project.id)
     wages = wages_of(session, project.id)
     days = queries.work_days(session, project.id)
-    people = queries.paid_people(session, project.id, [row.person_id for row in days])
+    people = _people_able(session, project, [row.person_id for row in days])
     able = {person.id for person, can_answer in people if can_answer}
     recent = recent_days(days, able)
     n_open = queries.n_answers_open(session, project.id)
@@ -188,6 +189,16 @@ def recent_days(days: Sequence[Row[Any]], able: set[uuid.UUID]) -> list[tuple[da
         if row.person_id in able and row.day in found:
             found[row.day] += row.n_fresh
     return sorted(found.items())
+
+
+def _people_able(
+    session: Session, project: Project, worked: Sequence[uuid.UUID]
+) -> list[tuple[Person, bool]]:
+    """Annotators and whoever worked, by name, and whether each can answer now: not paused, and
+    with nothing left to do that the project requires first."""
+    people = queries.paid_people(session, project.id, worked)
+    ready = ready_people(session, project, [person for person, is_here in people if is_here])
+    return [(person, is_here and person.id in ready) for person, is_here in people]
 
 
 def _people(

@@ -13,7 +13,7 @@ from app.agree.forms import DecisionForm, SendBackForm
 from app.agree.opinions import find_pair
 from app.agree.routes.common import BASE, tools
 from app.agree.routes.sheets import sheet_context
-from app.errors import Conflict, DomainError, Invalid
+from app.errors import Conflict, DomainError, Forbidden, Invalid
 from app.tables.collect import AnswerRole
 from app.web.access import Access, StaffAccess
 from app.web.dependencies import SessionDep
@@ -57,6 +57,7 @@ def _case_page(
         "pair": pair,
         "answers": adjudication.answers_to(session, pair),
         "decisions": adjudication.decisions_on(session, pair_id),
+        "is_own": adjudication.own_decision(session, pair_id, access.person.id) is not None,
         "has_had": experts.has_had(session, pair_id, access.person.id),
         "form": form or DecisionForm(),
         "opened": int(time.time()),
@@ -84,7 +85,7 @@ def decide(
             is_guideline_at_fault=form.is_guideline_at_fault,
             note=form.note,
         )
-    except (Invalid, Conflict) as refusal:
+    except (Invalid, Conflict, Forbidden) as refusal:
         return _case_page(request, session, access, pair_id, form=form, refusal=refusal)
     base = f"/projects/{access.project.slug}"
     if form.is_guideline_at_fault:
