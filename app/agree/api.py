@@ -14,8 +14,8 @@ from app.agree.cost.service import costs
 from app.agree.decisions import find_seen
 from app.agree.forms import read_filter
 from app.agree.opinions import every_verdict
+from app.agree.patterns import Filter
 from app.agree.person import portrait
-from app.agree.queries import Filter
 from app.agree.researchers import with_researchers
 from app.agree.upkeep import catch_up
 from app.agree.workforce import survey
@@ -69,8 +69,8 @@ def two_groups(
 
 
 @router.get("/flags.csv")
-def flags(access: StaffAccess, session: SessionDep) -> Response:
-    text = tables.flags_as_csv(service.by_flag(session, access.project))
+def flags(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Response:
+    text = tables.flags_as_csv(service.by_flag(session, access.project, chosen))
     return csv_response(text, "agreement-by-flag.csv")
 
 

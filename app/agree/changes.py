@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.agree import queries
 from app.agree.intervals import difference_interval
-from app.agree.queries import Filter, Patterns
+from app.agree.patterns import Filter, Patterns, read_patterns
 from app.agree.reading import Figures, figures
 from app.agree.service import CUT_DRAWS
 from app.agree.upkeep import catch_up
@@ -24,7 +24,7 @@ def effects_of_changes(session: Session, project: Project) -> dict[int, Effect]:
     """
     catch_up(session, project.id)
     versions = queries.versions_of(session, project.id)[-MOST_CHANGES - 1 :]
-    read = [queries.read_patterns(session, project.id, Filter(version=one.id)) for one in versions]
+    read = [read_patterns(session, project.id, Filter(version=one.id)) for one in versions]
     return {now[0].number: _effect(was, now) for was, now in pairwise(_figured(versions, read))}
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from app.agree.cost.wages import Wages
 from app.agree.experts import ExpertIn
 from app.agree.gold import GoldIn
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.testing import Rules
 from app.collect.forms import AnswerForm, canonical_rating, flags_in
 from app.errors import Invalid

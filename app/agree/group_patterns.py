@@ -10,33 +10,35 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from app.agree.between import Side
-from app.tables.agree import EVERY_VERSION, NO_VERSION
+from app.agree.tally import COUNTS, FLAGS, NUMBERED, RATINGS, WEEK
+from app.tables.agree import EVERY_VERSION, NO_FLAG, NO_VERSION
 
-TALLY = text(
-    """
-    select week, counts, count(*) as n from (
-        select min(date_trunc('week', c.created_at at time zone 'UTC'))::date as week,
-            array[{ratings}]::smallint[] as counts
-        from comparison c
-        join pair p on p.id = c.pair_id and not p.is_gold
-        join group_member m on m.person_id = c.annotator_id and m.group_id = :group
-        join person_group g on g.id = m.group_id and g.project_id = c.project_id
-        where c.project_id = :project and not c.is_retest and c.role = 'annotator'
-            and (:version = :every
-                or coalesce(c.guideline_version_id, cast(:none as uuid)) = :version)
-            and not exists (
-                select from exclusion e where e.project_id = c.project_id
-                and e.person_id = c.annotator_id and e.lifted_at is null
-            )
-        group by c.pair_id
-    ) units
+OF_GROUP = """
+    and c.annotator_id in (
+        select m.person_id from group_member m join person_group g on g.id = m.group_id
+        where m.group_id = :group and g.project_id = :project
+    )
+    and (:version = :every or coalesce(c.guideline_version_id, cast(:none as uuid)) = :version)
+"""
+TALLY = """
+    with {numbered}
+    select f.flag_id, week, counts, count(*) as n from (
+        select part / 3 as flag, {week} as week, {counts} as counts
+        from ({answers} {of_group}) answer group by pair_id, part
+    ) unit
+    join every_flag f on f.number = unit.flag
     where week >= coalesce(cast(:since as date), week)
         and week <= coalesce(cast(:until as date), week)
-    group by week, counts order by week, counts
-    """.replace(
-        "{ratings}", ", ".join(f"count(*) filter (where c.rating = {k})" for k in range(1, 9))
-    )
-)
+    group by f.flag_id, week, counts order by f.flag_id, week, counts
+"""
+
+
+def _statement(answers: str) -> Any:
+    parts = {"numbered": NUMBERED, "week": WEEK, "counts": COUNTS, "of_group": OF_GROUP}
+    return text(TALLY.format(answers=answers, **parts))
+
+
+OF_RATINGS, OF_FLAGS = _statement(RATINGS), _statement(FLAGS)
 
 
 def group_rows(
@@ -47,8 +49,9 @@ def group_rows(
     version: uuid.UUID,
     since: date | None,
     until: date | None,
+    is_of_flags: bool = False,
 ) -> Sequence[Row[Any]]:
-    """(week, counts, n), oldest first, under the conditions that the streamed state has.
+    """(flag_id, week, counts, n), oldest first, under the conditions of the streamed state.
 
     Reads every answer of the group's people, so its time grows with their answers.
     """
@@ -58,10 +61,11 @@ def group_rows(
         "version": version,
         "every": EVERY_VERSION,
         "none": NO_VERSION,
+        "no_flag": NO_FLAG,
         "since": since,
         "until": until,
     }
-    return session.execute(TALLY, values).all()
+    return session.execute(OF_FLAGS if is_of_flags else OF_RATINGS, values).all()
 
 
 BOTH = text(

@@ -1,9 +1,7 @@
-"""What the pages of agreement read: patterns, named people, retests, flags."""
+"""What the pages of agreement read beside the patterns: named people, retests, pairs."""
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -11,96 +9,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from app.agree.group_patterns import group_rows
 from app.collect.left_out import left_out_people
 from app.tables.accounts import Membership, Person, Role
-from app.tables.agree import EVERY_VERSION, AgreementPattern, AgreementProgress
+from app.tables.agree import AgreementProgress
 from app.tables.collect import AnswerRole, Comparison, Pair, Prompt
 from app.tables.projects import GuidelineVersion
 
 Integers = NDArray[np.int64]
-N_RATINGS = 8
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which units to read: one guideline version or all, first answered from one day to another.
-
-    With a `group`, only the answers of its people.
-    """
-
-    version: uuid.UUID = EVERY_VERSION
-    since: date | None = None
-    until: date | None = None
-    group: uuid.UUID | None = None
-
-
-@dataclass(frozen=True)
-class Patterns:
-    """Distinct counts [P, 8] and how many units [P] have them."""
-
-    counts: Integers
-    times: Integers
-
-
-def _shape(rows: Sequence[Any]) -> Patterns:
-    counts = np.array([row.counts for row in rows], dtype=np.int64).reshape(-1, N_RATINGS)
-    return Patterns(counts, np.array([row.n for row in rows], dtype=np.int64))
-
-
-def _kept(project_id: uuid.UUID, chosen: Filter) -> list[Any]:
-    found = [AgreementPattern.project_id == project_id, AgreementPattern.scope == chosen.version]
-    if chosen.since is not None:
-        found.append(AgreementPattern.week >= chosen.since)
-    if chosen.until is not None:
-        found.append(AgreementPattern.week <= chosen.until)
-    return found
-
-
-def _of_group(
-    session: Session, project_id: uuid.UUID, chosen: Filter, group: uuid.UUID
-) -> Sequence[Row[Any]]:
-    return group_rows(
-        session,
-        project_id,
-        group,
-        version=chosen.version,
-        since=chosen.since,
-        until=chosen.until,
-    )
-
-
-def read_patterns(session: Session, project_id: uuid.UUID, chosen: Filter) -> Patterns:
-    if chosen.group is not None:
-        return _shape(_of_group(session, project_id, chosen, chosen.group))
-    return _shape(
-        session.execute(
-            select(AgreementPattern.counts, func.sum(AgreementPattern.n).label("n"))
-            .where(*_kept(project_id, chosen))
-            .group_by(AgreementPattern.counts)
-            .order_by(AgreementPattern.counts)
-        ).all()
-    )
-
-
-def patterns_by_week(
-    session: Session, project_id: uuid.UUID, chosen: Filter
-) -> dict[date, Patterns]:
-    """The patterns of each week that has any, oldest first."""
-    weeks: dict[date, list[Any]] = {}
-    found = (
-        select(AgreementPattern.week, AgreementPattern.counts, AgreementPattern.n)
-        .where(*_kept(project_id, chosen))
-        .order_by(AgreementPattern.week, AgreementPattern.counts)
-    )
-    rows = (
-        session.execute(found).all()
-        if chosen.group is None
-        else _of_group(session, project_id, chosen, chosen.group)
-    )
-    for row in rows:
-        weeks.setdefault(row.week, []).append(row)
-    return {week: _shape(rows) for week, rows in weeks.items()}
 
 
 def versions_of(session: Session, project_id: uuid.UUID) -> Sequence[GuidelineVersion]:
@@ -132,14 +47,15 @@ def shared_sample(
     """
     sample = text(
         """
-        select pair_id from agreement_unit
-        where project_id = :project and scope = :every
-            and (select sum(c) from unnest(counts) c) >= 2
-        order by pair_id limit :n
+        select u.pair_id from agreement_unit u
+        where u.project_id = :project and not u.is_of_flags and exists (
+            select from agreement_pattern p where p.id = any(u.patterns) and p.is_whole
+            and (select sum(c) from unnest(p.counts) c) >= 2
+        )
+        order by u.pair_id limit :n
         """
     )
-    values = {"project": project_id, "every": EVERY_VERSION, "n": n_pairs}
-    pairs = list(session.scalars(sample, values))
+    pairs = list(session.scalars(sample, {"project": project_id, "n": n_pairs}))
     return session.execute(
         select(Comparison.pair_id, Comparison.annotator_id, Comparison.rating)
         .join(Pair, Pair.id == Comparison.pair_id)
@@ -196,59 +112,6 @@ def retests(session: Session, project_id: uuid.UUID) -> Sequence[Row[uuid.UUID, 
         )
         .where(Comparison.project_id == project_id, Comparison.is_retest.is_(False))
     ).all()
-
-
-FLAGS = text(
-    """
-    select flag_id, counts, count(*) as n from (
-        select fa.flag_id, array[{cells}] as counts
-        from flag_answer fa
-        join comparison c on c.id = fa.comparison_id
-        join pair p on p.id = c.pair_id
-        where c.project_id = :project and not c.is_retest and not p.is_gold
-            and c.role = 'annotator'
-            and not exists (
-                select from exclusion e where e.project_id = :project
-                and e.person_id = c.annotator_id and e.lifted_at is null
-            )
-        group by fa.flag_id, c.pair_id, fa.completion_id
-    ) units group by flag_id, counts order by flag_id, counts
-    """.replace(
-        "{cells}",
-        ", ".join(
-            [f"count(*) filter (where fa.value = {k})" for k in range(8)]
-            + ["count(*) filter (where fa.value is null)"]
-        ),
-    )
-)
-
-
-def flag_patterns(session: Session, project_id: uuid.UUID) -> dict[uuid.UUID, Patterns]:
-    """Each flag's counts [P, 9] of the values 0 to 7 and of "not applicable"."""
-    rows: dict[uuid.UUID, list[Row[Any]]] = {}
-    for row in session.execute(FLAGS, {"project": project_id}):
-        rows.setdefault(row.flag_id, []).append(row)
-    return {
-        flag_id: Patterns(
-            np.array([row.counts for row in kept], dtype=np.int64),
-            np.array([row.n for row in kept], dtype=np.int64),
-        )
-        for flag_id, kept in rows.items()
-    }
-
-
-N_COUNTED = text(
-    """
-    select coalesce(sum(n * (select sum(c) from unnest(counts) c)), 0)::bigint
-    from agreement_pattern where project_id = :project and scope = :every
-    """
-)
-
-
-def n_counted(session: Session, project_id: uuid.UUID) -> int:
-    """Ratings that the state holds, over all versions and times."""
-    values = {"project": project_id, "every": EVERY_VERSION}
-    return int(session.execute(N_COUNTED, values).scalar_one())
 
 
 def n_annotators(session: Session, project_id: uuid.UUID) -> int:

@@ -1,6 +1,7 @@
 """Agreement for a page: caught up, filtered, and cut by week, version, flag and person."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -14,7 +15,15 @@ from app.agree.alpha import Level
 from app.agree.between import Between, between, of_one
 from app.agree.group_patterns import answers_of_both
 from app.agree.intervals import Interval, two_way_interval
-from app.agree.queries import Filter
+from app.agree.patterns import (
+    Filter,
+    Patterns,
+    flag_patterns,
+    n_counted,
+    patterns_by_week,
+    pooled,
+    read_patterns,
+)
 from app.agree.reading import (
     Figures,
     FlagFigures,
@@ -23,7 +32,8 @@ from app.agree.reading import (
     flag_figures,
     steadiness,
 )
-from app.agree.upkeep import catch_up
+from app.agree.tally import N_CELLS
+from app.agree.upkeep import catch_up, catch_up_flags
 from app.tables.accounts import Person
 from app.tables.agree import AgreementProgress
 from app.tables.groups import PersonGroup
@@ -62,20 +72,22 @@ class Overview:
 def overview(session: Session, project: Project, chosen: Filter) -> Overview:
     """Catch up and read everything; writes only the state."""
     catch_up(session, project.id)
-    patterns = queries.read_patterns(session, project.id, chosen)
+    weeks = patterns_by_week(session, project.id, chosen)
+    patterns = pooled(weeks.values())
     whole = figures(patterns.counts, patterns.times)
     # What would hold for new people is drawn from all of them.
     wide = Interval(None, None) if chosen.group else wide_interval(session, project.id)
-    return Overview(
-        whole, wide, by_week(session, project, chosen),
-        by_version(session, project, chosen),
-    )  # fmt: skip
+    return Overview(whole, wide, _week_cuts(weeks), by_version(session, project, chosen))
 
 
 def by_week(session: Session, project: Project, chosen: Filter) -> list[Cut]:
+    return _week_cuts(patterns_by_week(session, project.id, chosen))
+
+
+def _week_cuts(weeks: Mapping[date, Patterns]) -> list[Cut]:
     return [
         Cut(week.isoformat(), figures(one.counts, one.times, draws=CUT_DRAWS), week=week)
-        for week, one in queries.patterns_by_week(session, project.id, chosen).items()
+        for week, one in weeks.items()
     ]
 
 
@@ -84,7 +96,7 @@ def by_version(session: Session, project: Project, chosen: Filter) -> list[Cut]:
     cuts = []
     for version in queries.versions_of(session, project.id):
         part = replace(chosen, version=version.id)
-        one = queries.read_patterns(session, project.id, part)
+        one = read_patterns(session, project.id, part)
         found = figures(one.counts, one.times, draws=CUT_DRAWS)
         cuts.append(Cut(f"Version {version.number}", found, version=version))
     return cuts
@@ -97,7 +109,7 @@ def by_group(session: Session, project: Project) -> list[Cut]:
     cuts = []
     for name, group in parts:
         chosen = Filter(group=group.id if group else None)
-        one = queries.read_patterns(session, project.id, chosen)
+        one = read_patterns(session, project.id, chosen)
         found = figures(one.counts, one.times, draws=CUT_DRAWS)
         cuts.append(Cut(name, found, group=group))
     return cuts
@@ -105,7 +117,7 @@ def by_group(session: Session, project: Project) -> list[Cut]:
 
 def refresh(session: Session, project_id: uuid.UUID) -> None:
     """Bring up to date all that a first look at agreement would else have to wait for."""
-    catch_up(session, project_id)
+    catch_up_flags(session, project_id)
     wide_interval(session, project_id)
 
 
@@ -117,7 +129,7 @@ def wide_interval(session: Session, project_id: uuid.UUID) -> Interval:
     progress = queries.progress_of(session, project_id)
     if progress is None:
         return Interval(None, None)
-    n = queries.n_counted(session, project_id)
+    n = n_counted(session, project_id)
     if progress.wide_n == 0 or not progress.wide_n / GROWTH <= n <= progress.wide_n * GROWTH:
         _draw_wide(session, progress, n)
     return Interval(progress.wide_low, progress.wide_high)
@@ -142,19 +154,25 @@ class Answered:
     figures: FlagFigures | None
 
 
-def by_flag(session: Session, project: Project) -> list[Answered]:
+def by_flag(session: Session, project: Project, chosen: Filter) -> list[Answered]:
     """Every flag of the project with its figures; None where nobody answered it."""
-    found = queries.flag_patterns(session, project.id)
+    catch_up_flags(session, project.id)
+    found = flag_patterns(session, project.id, chosen)
     flags = session.scalars(
         select(Flag).where(Flag.project_id == project.id).order_by(Flag.position, Flag.label)
     )
     return [
-        Answered(flag, _flag_figures(flag, found[flag.id]) if flag.id in found else None)
+        Answered(
+            flag,
+            _flag_figures(flag, pooled(found[flag.id].values(), N_CELLS))
+            if flag.id in found
+            else None,
+        )
         for flag in flags
     ]
 
 
-def _flag_figures(flag: Flag, patterns: queries.Patterns) -> FlagFigures:
+def _flag_figures(flag: Flag, patterns: Patterns) -> FlagFigures:
     counts = patterns.counts
     if flag.kind is FlagKind.RATING_7:
         return flag_figures(counts[:, 1:8], patterns.times, Level.ORDINAL, np.arange(1.0, 8))

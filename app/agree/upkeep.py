@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.tables.agree import EVERY_VERSION, NO_VERSION
+from app.agree.tally import FLAGS, RATINGS, tally
+from app.tables.agree import EVERY_VERSION, NO_FLAG, NO_VERSION
 
 # A row's time is never before the start of the transaction that writes it. So whatever is not yet
 # seen now will carry a time after the oldest transaction that is under way.
@@ -23,7 +24,10 @@ HORIZON = text(
     """
 )
 HOLD = text("select pg_advisory_xact_lock(hashtextextended(:project, 41))")
-PROGRESS = text("select caught_up_to from agreement_progress where project_id = :project")
+PROGRESS = text(
+    "select caught_up_to, has_flags from agreement_progress where project_id = :project"
+)
+FLAGS_COUNTED = text("update agreement_progress set has_flags = true where project_id = :project")
 REMEMBER = text(
     """
     insert into agreement_progress (project_id, caught_up_to) values (:project, :horizon)
@@ -42,76 +46,91 @@ NEW = text(
     where project_id = :project and created_at >= :since
     """
 )
-COUNT = """
-    insert into agreement_pattern (project_id, scope, week, counts, n)
-    select project_id, scope, week, counts, {sign} count(*) from agreement_unit u
-    where u.project_id = :project {which} group by project_id, scope, week, counts
-    on conflict (project_id, scope, week, counts)
-    do update set n = agreement_pattern.n + excluded.n
-"""
-FORGET = "delete from agreement_unit u where u.project_id = :project {which}"
-TALLY = """
-    insert into agreement_unit (project_id, pair_id, scope, week, counts)
-    select :project, u.pair_id, s.scope,
-        min(date_trunc('week', u.created_at at time zone 'UTC'))::date,
-        array[{ratings}]::smallint[]
-    from comparison u
-    join pair p on p.id = u.pair_id and not p.is_gold
-    cross join lateral (
-        values (cast(:every as uuid)), (coalesce(u.guideline_version_id, cast(:none as uuid)))
-    ) s(scope)
-    where u.project_id = :project and not u.is_retest and u.role = 'annotator' {which}
-        and not exists (
-            select from exclusion e where e.project_id = :project
-            and e.person_id = u.annotator_id and e.lifted_at is null
-        )
-    group by u.pair_id, s.scope
-""".replace("{ratings}", ", ".join(f"count(*) filter (where u.rating = {k})" for k in range(1, 9)))
+# A pair's rows say which patterns it is counted in.
+TAKE_BACK = text(
+    """
+    with gone as (
+        delete from agreement_unit where project_id = :project and pair_id = any(:pairs)
+        returning patterns
+    ),
+    less as (select id, count(*) as n from gone, unnest(patterns) as id group by id)
+    update agreement_pattern p set n = p.n - less.n from less where p.id = less.id
+    """
+)
 CLEAN = text("delete from agreement_pattern where project_id = :project and n = 0")
+# For a million answers at once: tables in memory, and hashed, where the planner, who knows nothing
+# of how many patterns there will be, would sort them or go through them one by one.
+AT_ONCE = text(
+    "set local work_mem = '128MB'; "
+    "set local enable_mergejoin = off; set local enable_nestloop = off"
+)
+AS_BEFORE = text(
+    "set local work_mem to default; set local enable_mergejoin to default; "
+    "set local enable_nestloop to default"
+)
+PAIRS = "and c.pair_id = any(:pairs)"
 
 
 def catch_up(session: Session, project_id: uuid.UUID) -> int:
     """Take in what changed since the last time. Returns how many pairs that were; flushes.
 
-    Left out: answers to gold items, which were chosen for being clear; retests, which tell a
-    person from themselves; answers that an admin excluded; and those of adjudicators and
-    researchers.
+    `app.agree.tally` says what is left out. Answers to flags are taken in with them, once they
+    have been counted for the first time.
     """
-    values: dict[str, Any] = {"project": project_id, "every": EVERY_VERSION, "none": NO_VERSION}
+    values = _values(project_id)
     session.flush()
     session.execute(HOLD, {"project": str(project_id)})
     horizon: datetime = session.execute(HORIZON).scalar_one()
-    since = session.execute(PROGRESS, values).scalar()
+    progress = session.execute(PROGRESS, values).one_or_none()
     pairs = set(session.scalars(STALE, values))
-    if since is None:
-        return _rebuild(session, values, horizon)
-    pairs |= set(session.scalars(NEW, {**values, "since": since}))
+    if progress is None:
+        n = _count_all(session, RATINGS, values)
+        session.execute(REMEMBER, {**values, "horizon": horizon})
+        return n
+    pairs |= set(session.scalars(NEW, {**values, "since": progress.caught_up_to}))
     if pairs:
-        _recount(session, {**values, "pairs": list(pairs)}, "and u.pair_id = any(:pairs)")
+        _recount(session, {**values, "pairs": list(pairs)}, has_flags=progress.has_flags)
         session.execute(REMEMBER, {**values, "horizon": horizon})
     return len(pairs)
 
 
-def _rebuild(session: Session, values: dict[str, Any], horizon: datetime) -> int:
-    _recount(session, values, "")
-    session.execute(REMEMBER, {**values, "horizon": horizon})
-    return int(
-        session.execute(
-            text("select count(distinct pair_id) from agreement_unit where project_id = :project"),
-            values,
-        ).scalar_one()
-    )
+def catch_up_flags(session: Session, project_id: uuid.UUID) -> None:
+    """Catch up, and count the answers to flags if they never were; flushes.
+
+    Apart from the ratings, so that the first look at those need not wait for the flags.
+    """
+    catch_up(session, project_id)
+    values = _values(project_id)
+    if not session.execute(PROGRESS, values).one().has_flags:
+        _count_all(session, FLAGS, values)
+        session.execute(FLAGS_COUNTED, values)
 
 
-def _recount(session: Session, values: dict[str, Any], which: str) -> None:
+def _values(project_id: uuid.UUID) -> dict[str, Any]:
+    return {
+        "project": project_id,
+        "every": EVERY_VERSION,
+        "none": NO_VERSION,
+        "no_flag": NO_FLAG,
+    }
+
+
+def _count_all(session: Session, answers: str, values: dict[str, Any]) -> int:
+    """Where nothing was counted before, so that there is nothing to take back."""
+    session.execute(AT_ONCE)
+    found = session.execute(
+        text(tally(answers)), {**values, "is_of_flags": answers is FLAGS}
+    ).rowcount  # type: ignore[attr-defined]
+    session.execute(AS_BEFORE)
+    return int(found)
+
+
+def _recount(session: Session, values: dict[str, Any], *, has_flags: bool) -> None:
     """Take back what these pairs added to the patterns, and add what their answers say now."""
-    for statement in (
-        COUNT.format(sign="-", which=which),
-        FORGET.format(which=which),
-        TALLY.format(which=which),
-        COUNT.format(sign="", which=which),
-    ):
-        session.execute(text(statement), values)
+    session.execute(TAKE_BACK, values)
+    session.execute(text(tally(RATINGS, PAIRS)), {**values, "is_of_flags": False})
+    if has_flags:
+        session.execute(text(tally(FLAGS, PAIRS)), {**values, "is_of_flags": True})
     session.execute(CLEAN, values)
 
 

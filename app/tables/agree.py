@@ -1,13 +1,21 @@
 """Agreement as it stands, kept up to date pair by pair, and whose answers were set aside.
 
 `agreement_pattern` is what a page reads: a few hundred rows, however many answers there are.
-`agreement_unit` remembers what each pair added to it, so that a change can be taken back exactly.
+`agreement_unit` remembers where each pair is counted, so that a change can be taken back exactly.
 """
 
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import ForeignKey, Identity, Index, SmallInteger, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Identity,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,10 +24,16 @@ from app.tables.base import Base, CreatedAt, Id
 # In place of a guideline version: all answers to a pair, and those under no guidelines.
 EVERY_VERSION = uuid.UUID(int=0)
 NO_VERSION = uuid.UUID(int=1)
+# In place of a flag: the rating of the pair.
+NO_FLAG = uuid.UUID(int=0)
 
 
 class AgreementProgress(Base):
-    """How far a project's state has come; the wide interval was drawn at `wide_n` ratings."""
+    """How far a project's state has come; the wide interval was drawn at `wide_n` ratings.
+
+    Answers to flags are kept up with once they were asked for: `has_flags`. Deleting the row
+    deletes the state, and has it counted anew.
+    """
 
     __tablename__ = "agreement_progress"
 
@@ -27,40 +41,51 @@ class AgreementProgress(Base):
         ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
     )
     caught_up_to: Mapped[datetime]
+    has_flags: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     wide_low: Mapped[float | None]
     wide_high: Mapped[float | None]
     wide_n: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class AgreementUnit(Base):
-    """How often each rating was given to a pair, under one version or under all (`scope`).
+    """The patterns that a pair's ratings, or the answers to its flags, are counted in.
 
-    `week` is the Monday of the first of these answers. No key to `pair`: a deleted pair is taken
-    out of the patterns when the project next catches up.
+    Half a million rows are written at once, so they have no key to what they name: they go with
+    the project's progress, by a trigger, and a deleted pair is taken out of the patterns when the
+    project next catches up.
     """
 
     __tablename__ = "agreement_unit"
 
-    project_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("project.id", ondelete="CASCADE"), index=True
-    )
+    project_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     pair_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    scope: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    week: Mapped[date]
-    counts: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    is_of_flags: Mapped[bool] = mapped_column(primary_key=True)
+    patterns: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
 
 
 class AgreementPattern(Base):
-    """How many units of a project, scope and week have the same eight counts."""
+    """How many units of a project, guideline version (`scope`) and week have the same nine counts.
+
+    `is_whole`: these are all answers of the units, so they count for all versions as well; then
+    the scope is `EVERY_VERSION` where they were given under several. `week` is the Monday of the
+    first of a unit's answers. `flag_id` is `NO_FLAG` for ratings.
+    """
 
     __tablename__ = "agreement_pattern"
-
-    project_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("project.id", ondelete="CASCADE"), primary_key=True
+    __table_args__ = (
+        UniqueConstraint(
+            *("project_id", "flag_id", "scope", "is_whole", "week", "counts"),
+            name="uq_agreement_pattern_counts",
+        ),
     )
-    scope: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    week: Mapped[date] = mapped_column(primary_key=True)
-    counts: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), primary_key=True)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    flag_id: Mapped[uuid.UUID]
+    scope: Mapped[uuid.UUID]
+    is_whole: Mapped[bool]
+    week: Mapped[date]
+    counts: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     n: Mapped[int]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.agree.adjudication import decide, queue, rank
 from app.agree.experts import ExpertIn
 from app.agree.opinions import Verdict
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.researchers import Source, clustered, with_researchers
 from app.agree.service import overview
 from app.collect.pairing import shown

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.agree.changes import effects_of_changes
 from app.agree.intervals import Interval, difference_interval
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.service import by_version
 from app.tables.projects import Project
 from benchmarks.people import world

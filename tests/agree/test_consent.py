@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.accounts.composition import composition
 from app.accounts.consent import add_text, give_consent, said_by, say, set_rules, standing_consent
 from app.agree.decisions import exclude, lift
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.reach import reach_of
 from app.agree.service import overview
 from app.agree.withdrawal import Withdrawal, agree, n_left_out_of, withdraw, withdrawn_from

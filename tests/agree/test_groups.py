@@ -5,7 +5,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.groups import add_group, groups_by_person, groups_of, set_groups
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.service import by_group, compare_groups, overview
 from app.datasets.queries import groups_by_pseudonym
 from app.datasets.service import freeze

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import db
 from app.agree.alpha import alpha
 from app.agree.coefficients import raw_side_agreement
-from app.agree.queries import Filter, read_patterns
+from app.agree.patterns import Filter, read_patterns
 from app.agree.reading import figures
 from app.agree.upkeep import catch_up, mark_stale
 from app.projects.service import add_guideline_version

@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.service import overview
 from app.loop.idle import keep_up
 from app.tables.agree import AgreementPattern, AgreementProgress

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from app.agree import queries as agreement
+from app.agree import patterns as agreement
 from app.agree import service as agreeing
 from app.agree.cost import queries
 from app.agree.cost.eta import RECENT_DAYS, Eta, days_until_done
@@ -254,7 +254,9 @@ def _buttons(session: Session, project: Project, wages: Wages) -> list[Button]:
     for row in queries.control_weeks(session, project.id):
         rows[row.control, row.flag_id].append(row)
     whole = math.fsum(row.seconds for part in rows.values() for row in part)
-    alphas = {one.flag.id: one.figures for one in agreeing.by_flag(session, project)}
+    alphas = {
+        one.flag.id: one.figures for one in agreeing.by_flag(session, project, agreement.Filter())
+    }
     worths = queries.flag_worths(session, project.id)
     found = [
         _button(name, part, wages, whole)

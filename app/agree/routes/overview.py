@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.accounts.groups import find_group
 from app.agree import charts, queries, service
 from app.agree.forms import read_filter
-from app.agree.queries import Filter
+from app.agree.patterns import Filter
 from app.agree.researcher_chart import NAMES, researcher_chart
 from app.agree.researchers import with_researchers
 from app.agree.routes.common import BASE, group_choices, tools
@@ -105,8 +105,10 @@ def _two_of(known: Sequence[str], one: str, other: str) -> tuple[str, str]:
 
 
 @router.get(BASE + "/flags")
-def show_flags(request: Request, access: StaffAccess, session: SessionDep) -> Response:
-    flags = service.by_flag(session, access.project)
+def show_flags(
+    request: Request, access: StaffAccess, session: SessionDep, chosen: FilterDep
+) -> Response:
+    flags = service.by_flag(session, access.project, chosen)
     return render(request, "agree/flags.html", {**tools(access, "flags"), "flags": flags})
 
 
