@@ -13,7 +13,7 @@ from app.agree.cost.other_kinds import kind_parts, kind_rows
 from app.agree.cost.service import costs
 from app.agree.decisions import find_seen
 from app.agree.forms import read_filter
-from app.agree.opinions import every_verdict
+from app.agree.opinions import every_verdict, read_pair
 from app.agree.patterns import Filter
 from app.agree.person import portrait
 from app.agree.researchers import with_researchers
@@ -114,6 +114,14 @@ def verdicts(access: StaffAccess, session: SessionDep) -> Response:
     ]
     text = as_csv([*head, "is_diverging", "is_noisy"], rows)
     return csv_response(text, "verdicts.csv")
+
+
+@router.get("/verdicts/{pair_id}.csv")
+def verdict(pair_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> Response:
+    """A row a rating with its chance by the next person who reads; none without a verdict."""
+    found = read_pair(session, access.project, pair_id).verdict
+    rows = list(enumerate(found.posterior, start=1)) if found else []
+    return csv_response(as_csv(["rating", "chance"], rows), "verdict.csv")
 
 
 @router.get("/people/{person_id}/{table}.csv")

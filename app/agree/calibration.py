@@ -32,6 +32,34 @@ class Claim:
     n: int
 
 
+@dataclass(frozen=True)
+class Firmness:
+    """Mean strength, 1 (close) to 4 (far better), of `own` answers and of the `others` to the same
+    `n` pairs; `low` to `high` is the 95% interval of own less others, None for a single pair."""
+
+    own: float
+    others: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def firmness(own: Floats, others: Floats) -> Firmness | None:
+    """From strengths [n] of one's own answers and the mean ones of the others; None for no pair.
+
+    The interval is the normal one of a mean of paired differences.
+    """
+    n = len(own)
+    if n == 0:
+        return None
+    low = high = None
+    if n > 1:
+        apart = own - others
+        middle, half = float(apart.mean()), 1.96 * float(apart.std(ddof=1)) / n**0.5
+        low, high = middle - half, middle + half
+    return Firmness(float(own.mean()), float(others.mean()), low, high, n)
+
+
 def borne_out(
     claims: Sequence[int | None], agreed: Floats, names: Mapping[int, str]
 ) -> list[Claim]:

@@ -157,7 +157,7 @@ def _movement(
     return sentence + end_words
 
 
-def verdict_chart(verdict: Verdict) -> Markup:
+def verdict_chart(verdict: Verdict, csv_url: str) -> Markup:
     """The posterior over the eight ratings as bars."""
     ends = {1: "1, A far better", 4: "4", 5: "5", 8: "8, B far better"}
     bars = [Bar(ends.get(k, str(k)), share) for k, share in enumerate(verdict.posterior, start=1)]
@@ -170,4 +170,5 @@ def verdict_chart(verdict: Verdict) -> Markup:
         Axis("chance", low=0),
         description="What the next person who reads would answer, from all answers weighed by "
         "their annotators' reliability.",
+        csv_url=csv_url,
     )

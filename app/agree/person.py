@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.groups import groups_by_person
 from app.agree.answers import Integers
-from app.agree.calibration import STRENGTHS, SURENESS, Claim, borne_out
+from app.agree.calibration import STRENGTHS, SURENESS, Claim, Firmness, borne_out, firmness
 from app.agree.evidence import Evidence, Kind
 from app.agree.exact import Floats, wilson
 from app.agree.gold_answers import Share, Told, as_evidence, gold_by_person, gold_flags, told
@@ -94,6 +94,7 @@ class Portrait:
     history: list[Block]
     firm: list[Claim]
     sure: list[Claim]
+    firmness: Firmness | None
     trust: Trust
     left: tuple[float, float, float] | None
     seconds: float | None
@@ -122,7 +123,9 @@ def portrait(session: Session, project: Project, person: Person) -> Portrait:
     )
     if work is None or person.id not in work.people:
         nothing = Trust(None, None, None, 0)
-        return Portrait(person, 0, 0, None, [], [], [], nothing, None, None, None, [], {}, record)
+        return Portrait(
+            person, 0, 0, None, [], [], [], None, nothing, None, None, None, [], {}, record
+        )
     return _draw(session, work, person, record)
 
 
@@ -146,6 +149,7 @@ def _draw(session: Session, work: Work, person: Person, record: Record) -> Portr
         blocks(decided) if is_enough else [],
         borne_out(_strengths(work, mine), sides, STRENGTHS) if is_enough else [],
         borne_out([work.rows[k].confidence for k in mine], sides, SURENESS) if is_enough else [],
+        _firmness(work, mine) if is_enough else None,
         trust_of(reliability(work.answers), j, int(work.is_shared[mine].sum())),
         _share(n_left, len(mine)),
         float(np.median(seconds[-50:])),
@@ -184,6 +188,15 @@ def blocks(agreed: Floats) -> list[Block]:
 
 def _strengths(work: Work, mine: Integers) -> list[int]:
     return [int(one) for one in work.answers.strengths[mine]]
+
+
+def _firmness(work: Work, mine: Integers) -> Firmness | None:
+    answers, strengths = work.answers, work.answers.strengths
+    kept = mine[answers.n_by_pair[answers.pairs[mine]] >= 2]
+    pairs = answers.pairs[kept]
+    total = np.bincount(answers.pairs, strengths, answers.n_pairs)[pairs]
+    others = (total - strengths[kept]) / (answers.n_by_pair[pairs] - 1)
+    return firmness(strengths[kept], others)
 
 
 def _share(k: int, n: int) -> tuple[float, float, float] | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.agree.calibration import STRENGTHS, SURENESS, Claim, borne_out
+from app.agree.calibration import STRENGTHS, SURENESS, Claim, borne_out, firmness
 from app.agree.exact import wilson
 from app.agree.person_charts import claims_title
 
@@ -28,3 +28,14 @@ def test_the_title_says_when_chance_may_do_it() -> None:
     near = [far[0], Claim("far", 0.6, 0.5, 0.7, 60)]
     assert claims_title("firm", near).endswith("which chance may do")
     assert claims_title("sure", far[:1]) == "Every answer was equally sure, so it says nothing more"
+
+
+def test_firmness_stands_beside_that_of_the_others_on_the_same_pairs() -> None:
+    found = firmness(np.array([4.0, 3.0, 2.0]), np.array([2.0, 2.0, 2.0]))
+    assert found is not None
+    assert (found.own, found.others, found.n) == (3.0, 2.0, 3)
+    assert (found.low, found.high) == pytest.approx((1 - 1.96 / 3**0.5, 1 + 1.96 / 3**0.5))
+    alone = firmness(np.array([4.0]), np.array([1.0]))
+    assert alone is not None
+    assert alone.low is None
+    assert firmness(np.array([]), np.array([])) is None

@@ -92,3 +92,6 @@ def test_one_answer_gives_no_verdict_and_another_projects_pair_no_page(
     said = browsing.get(f"{URL}/{mine}").text
     assert "Undefined: a verdict needs two answers, this pair has 1." in said
     assert browsing.get(f"{URL}/{foreign[0]}").status_code == 404
+    table = "/api/v1/projects/{}/agreement/verdicts/{}.csv"
+    assert browsing.get(table.format("garden", mine)).text.split() == ["rating,chance"]
+    assert browsing.get(table.format("garden", foreign[0])).status_code == 404

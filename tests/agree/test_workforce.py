@@ -153,6 +153,7 @@ def test_a_page_shows_whether_firmer_ratings_hold_more_often_and_where_one_diffe
     browsing.sign_in(people[4])
     own = browsing.get(f"{URL}/mine").text
     assert "of the least firm answers and with" in own
+    assert "Firmness" in own
     assert "how should I water ferns?" in own
     table = list(csv.DictReader(io.StringIO(browsing.get(f"{csv_url}/firm.csv").text)))
     assert [float(row["n"]) for row in table] == [one.n for one in firm]

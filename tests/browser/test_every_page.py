@@ -104,6 +104,7 @@ KINDS = {
 # Answers that are no pages: a redirect, a file, a word.
 NOT_PAGES = {
     "/healthz",
+    "/pace.csv",
     "/projects/{slug}",
     "/projects/{slug}/collect/last",
     "/projects/{slug}/collect/pairs/{assignment_id}",

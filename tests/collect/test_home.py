@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.collect.home.pace import Work, in_hours, pace_chart, pace_of
+from app.collect.home.pace import Work, in_hours, pace_chart, pace_csv, pace_of
 from app.collect.kinds import PromptKind
 from app.collect.kinds.leases import Finished
 from app.collect.kinds.service import record_ranking
@@ -64,6 +64,8 @@ def test_pace_tells_the_last_day_from_the_week_and_forgets_what_is_older(session
     chart = pace_chart(pace)
     assert "2 answers in seven days, most on Thursday" in chart
     assert ">2 in 2 min</text>" in chart
+    day, work = pace.days[5]
+    assert pace_csv(pace).splitlines()[6] == f"{day.isoformat()},2,{work.seconds}"
     assert pace_of(session, alice.id, [], now).week == Work()
 
 

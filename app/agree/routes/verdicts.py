@@ -42,7 +42,8 @@ def show_pair(
     pair_id: uuid.UUID, request: Request, access: StaffAccess, session: SessionDep
 ) -> Response:
     found = read_pair(session, access.project, pair_id)
-    chart = charts.verdict_chart(found.verdict) if found.verdict else ""
+    csv_url = f"/api/v1/projects/{access.project.slug}/agreement/verdicts/{pair_id}.csv"
+    chart = charts.verdict_chart(found.verdict, csv_url) if found.verdict else ""
     changed = {
         one.id: versions(session, session.get_one(Comparison, one.id))
         for one in found.answers

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.charts import Axis, Bar, bar_chart
+from app.spreadsheet import as_csv
 from app.tables.base import utc_now
 
 N_DAYS = 7
@@ -87,12 +88,26 @@ def pace_of(
     return Pace(recent, sum(days.values(), Work()), sorted(days.items()))
 
 
-def pace_chart(pace: Pace) -> Markup:
+def pace_chart(pace: Pace, csv_url: str = "") -> Markup:
     """A bar a day, with its active time beside it and the numbers in a table."""
     bars = [
         Bar(f"{day:%a} {day.day}", work.n, note=_note(work), decimals=0) for day, work in pace.days
     ]
-    return bar_chart("pace", _title(pace), bars, "day (UTC)", Axis("answers", is_whole=True))
+    return bar_chart(
+        "pace",
+        _title(pace),
+        bars,
+        "day (UTC)",
+        Axis("answers", is_whole=True),
+        description="What you answered on each day, in UTC, with its active time: the page in "
+        "front and you at work. There is no right pace.",
+        csv_url=csv_url,
+    )
+
+
+def pace_csv(pace: Pace) -> str:
+    rows = [[day.isoformat(), work.n, work.seconds] for day, work in pace.days]
+    return as_csv(("day", "answers", "active_seconds"), rows)
 
 
 def _note(work: Work) -> str:
