@@ -73,6 +73,12 @@ def reward(
         str | None,
         typer.Option("--quantise", help="4bit: keep the weights beside adapters so (QLoRA)."),
     ] = None,
+    attention: Annotated[
+        str, typer.Option(help="auto, blocks, or flex: one kernel for a packed row (GPUs).")
+    ] = "auto",
+    compiles: Annotated[
+        str, typer.Option("--compile", help="auto, on or off: layers through torch.compile.")
+    ] = "auto",
     is_sharded: Annotated[
         bool, typer.Option("--shard", help="Under torchrun, spread the weights (FSDP2).")
     ] = False,
@@ -150,6 +156,7 @@ def _configure(
     from app.tables.projects import Objective
     from worker.errors import TrainerError
     from worker.quantised import refuse_unusable
+    from worker.reward.computing import refuse_unknown
     from worker.reward.configuration import RewardConfiguration
     from worker.reward.length import parse_length
     from worker.reward.reliability import Reliability
@@ -162,6 +169,7 @@ def _configure(
         raise TrainerError("One head disagrees with nobody. Ask for two or more, or for 0.")
     if reliability not in list(Reliability):
         raise TrainerError(f"“{reliability}” is no reliability. Use {', '.join(Reliability)}.")
+    refuse_unknown(options["attention"], options["compiles"])
     refuse_unusable(
         options["quantisation"],
         has_adapters=options["lora_rank"] is not None,

@@ -35,6 +35,8 @@ class RewardConfiguration:
     recomputes: bool = False  # states within layers, for gradients: less memory, a third more work
     lora_rank: int | None = None  # None: every weight learns
     quantisation: str | None = None  # or 4bit: of the weights beside adapters
+    attention: str = "auto"  # or blocks, or flex: how that of packed rows is computed
+    compiles: str = "auto"  # or on, or off: whether layers go through torch.compile
     is_sharded: bool = False  # weights over the processes of a torchrun, instead of a copy on each
     checkpoint_every: int = 100  # steps
     ensemble: int = 0  # heads beside the trained one, for standard errors

@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -13,30 +14,45 @@ from torch.nn.functional import scaled_dot_product_attention
 from worker.reward.lean import lean_layers
 from worker.reward.packing import Block, Call, Gathered, Layout
 
-_NAME = "prefloop_packed"
+NAME = "prefloop_packed"
 # What a network passes to its attention and this one leaves out without changing the result.
 _HARMLESS = {"position_ids", "use_cache", "cache_position", "position_embeddings", "is_causal"}
 
 
 @contextmanager
-def packed_attention(network: Any) -> Iterator[None]:
-    """Let the network's attention read a `layout` that is passed to its forward."""
-    from transformers import AttentionInterface
+def packed_attention(network: Any, name: str = NAME) -> Iterator[None]:
+    """Let the network's attention read a `layout` that is passed to its forward.
 
-    AttentionInterface.register(_NAME, _attend)
+    Or by another `name` that is registered already.
+    """
+    _register()
     configs = {id(one.config): one.config for one in network.modules() if hasattr(one, "config")}
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
         for config, _ in before:
-            config._attn_implementation = _NAME
-        with lean_layers(network):
+            config._attn_implementation = name
+        with nullcontext() if _is_compiled(network) else lean_layers(network):
             yield
     finally:
-        for config, name in before:
-            config._attn_implementation = name
+        for config, own in before:
+            config._attn_implementation = own
 
 
-def _attend(
+def _is_compiled(network: Any) -> bool:
+    """Whether a compiler took care of what passes over memory already."""
+    return any(one._compiled_call_impl is not None for one in network.modules())
+
+
+@cache
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    # Compiled layers leave it alone: each batch has another layout.
+    compiler: Any = torch.compiler
+    AttentionInterface.register(NAME, compiler.disable(attend))
+
+
+def attend(
     module: Any,
     query: Tensor,
     key: Tensor,
@@ -52,12 +68,7 @@ def _attend(
 
     Raises ValueError for what the network asks for besides, such as a sliding window.
     """
-    unknown = [name for name, one in others.items() if one is not None and name not in _HARMLESS]
-    is_causal = others.get("is_causal")
-    if is_causal is None:
-        is_causal = getattr(module, "is_causal", True)
-    if unknown or bool(is_causal) != layout.is_causal:
-        raise ValueError(f"packed attention does not know {unknown or 'this direction'}")
+    refuse_unknown(module, others, is_causal=layout.is_causal)
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
         key, value = (one.repeat_interleave(repeats, dim=1) for one in (key, value))
@@ -79,6 +90,16 @@ def _attend(
     if layout.order is not None:
         together = together.index_select(0, layout.order)
     return together[None], None  # [T, H, D] → [1, T, H, D]
+
+
+def refuse_unknown(module: Any, others: dict[str, Any], *, is_causal: bool) -> None:
+    """Raises ValueError for what a network asks of its attention and this does not give."""
+    unknown = [name for name, one in others.items() if one is not None and name not in _HARMLESS]
+    asked = others.get("is_causal")
+    if asked is None:
+        asked = getattr(module, "is_causal", True)
+    if unknown or bool(asked) != is_causal:
+        raise ValueError(f"packed attention does not know {unknown or 'this direction'}")
 
 
 class _Row:

@@ -1,7 +1,7 @@
 """A reward network that scores sequences together, without padding where that is verified."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from worker.quantised import computing_in
+from worker.reward.flex_attention import NAME as FLEX
+from worker.reward.flex_attention import Kernel, flex_row, register
 from worker.reward.forward import forward
 from worker.reward.packed_attention import packed_attention
 from worker.reward.packing import LONG, Layout, lay_out
@@ -46,6 +48,7 @@ class Scorer(nn.Module):
         self.network = network
         self.runtime = runtime
         self.packing, self.reason = find_packing(network, runtime)
+        self.kernel: Kernel | None = None
 
     @property
     def is_packed(self) -> bool:
@@ -67,7 +70,7 @@ class Scorer(nn.Module):
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True
         try:
-            with packed_attention(self.network) if self.is_packed else nullcontext():
+            with _attention(self.network, self.kernel) if self.is_packed else nullcontext():
                 yield
         finally:
             self.network.activation_checkpointing_disable()
@@ -83,7 +86,9 @@ class Scorer(nn.Module):
         """The scores of U distinct sequences, [U] in float32."""
         if self.packing is None:
             return forward(self.network, sequences, self.runtime)
-        return packed_forward(self.network, sequences, self.runtime, self.packing)
+        return packed_forward(
+            *(self.network, sequences, self.runtime, self.packing), kernel=self.kernel
+        )
 
 
 def packed_forward(
@@ -93,6 +98,7 @@ def packed_forward(
     packing: Packing = CAUSAL,
     *,
     long: int = LONG,
+    kernel: Kernel | None = None,
 ) -> Tensor:
     """The scores of U distinct sequences in one row without padding, [U] in float32."""
     layout = lay_out(
@@ -101,9 +107,9 @@ def packed_forward(
     row = {
         "input_ids": layout.ids[None],
         "position_ids": layout.positions[None] + packing.first,
-        "layout": layout,
+        **({"flex_row": flex_row(layout, kernel)} if kernel else {"layout": layout}),
     }
-    with packed_attention(network), autocast(runtime):
+    with _attention(network, kernel), autocast(runtime):
         if packing.is_causal:
             states = network.base_model(**row, use_cache=False).last_hidden_state  # [1, T, H]
             logits = network.score(states[0].index_select(0, layout.reads))  # [U, H] → [U, 1]
@@ -112,6 +118,13 @@ def packed_forward(
                 logits = network(**row).logits  # [U, 1]
     scores: Tensor = logits.float().squeeze(-1)
     return scores
+
+
+def _attention(network: Any, kernel: Kernel | None) -> AbstractContextManager[None]:
+    if kernel is None:
+        return packed_attention(network)
+    register()
+    return packed_attention(network, FLEX)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from worker.provenance import code_commit
 from worker.reward.adapters import merge_adapters
 from worker.reward.assess import Assessed, assess
 from worker.reward.batches import usual_epochs
+from worker.reward.computing import Computing
 from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded, Preference, encode, hold_out
 from worker.reward.files import HELD_OUT, RewardFiles
@@ -72,8 +73,12 @@ def train_reward_model(
     held_out = encode(rows[1], tokenizer, configuration.max_length)
     both = (data, held_out, configuration, runtime)
     curve = curve_before(model, *both, progress=progress) if has_curve else None
+    computing = Computing()
     model, taken = _train(
-        *(model, prepared, held_out, runtime, progress), files=files, data_hash=data_hash
+        *(model, prepared, held_out, runtime, progress),
+        files=files,
+        data_hash=data_hash,
+        computing=computing,
     )
     found = assess(
         *(model, tokenizer, data, held_out, configuration),
@@ -83,6 +88,7 @@ def train_reward_model(
     )
     report = _report(prepared, found, rows, seed=seed, curve=curve, training_seconds=taken) | {
         "data_hash": data_hash,
+        "computing": asdict(computing),
         "seconds": time.monotonic() - started,
     }
     if runtime.is_main:
@@ -148,6 +154,7 @@ def _train(
     *,
     files: RewardFiles,
     data_hash: str,
+    computing: Computing,
 ) -> tuple[Any, float]:
     """The trained network, whose differences of scores are log-odds, and the seconds it took."""
     data, configuration = prepared.data, prepared.configuration
@@ -163,6 +170,7 @@ def _train(
         checkpoints=files.checkpoints,
         data_hash=data_hash,
         watch=Watch(model, data, held_out, runtime, batch_size=configuration.batch_size),
+        computing=computing,
     )
     taken = time.monotonic() - started
     if configuration.loss is not Loss.MEAN_VARIANCE:

@@ -12,6 +12,8 @@ from worker.errors import Stopped
 from worker.progress import Progress
 from worker.reward.adapters import add_adapters, merge_adapters
 from worker.reward.batches import cut_batches, usual_epochs
+from worker.reward.compiling import forget_compiled
+from worker.reward.computing import Computing
 from worker.reward.configuration import RewardConfiguration
 from worker.reward.data import Encoded
 from worker.reward.learner import Learner
@@ -33,14 +35,16 @@ def train(
     checkpoints: Path,
     data_hash: str,
     watch: Watch | None = None,
+    computing: Computing | None = None,
 ) -> Any:
     """Train in place and return the network; resume from the newest whole checkpoint, if any.
 
     One in four bits comes back as it is, with its adapters: merged, it is several times as large.
     A killed run that is started again ends with the same weights, bit for bit, on one CPU
     process: batches are a function of (seed, epoch), random streams of (seed, step, process).
-    Raises TrainerError for a loss that is no number and for checkpoints of another run; Stopped
-    when the process was asked to end, after saving.
+    `computing` is told how the network was computed. Raises TrainerError for a loss that is no
+    number and for checkpoints of another run; Stopped when the process was asked to end, after
+    saving.
     """
     scorer = Scorer(model, runtime)
     if scorer.reason:
@@ -56,10 +60,13 @@ def train(
     identity = {"configuration": configuration.as_dict(), "data_hash": data_hash}
     saved = Saved(model, optimiser, checkpoints, identity, is_sharded=is_sharded)
     step = saved.resume(runtime, progress.note)
+    computing = computing or Computing()
+    computing.settle(scorer, configuration, n_steps=len(plan), note=progress.note)
     spread = scorer if is_sharded else distribute(scorer, runtime)
     weights = pair_weights(data, configuration.loss)  # [N]
     learner = Learner(model, optimiser, scorer, spread, data, weights, configuration, runtime)
     _learn_the_rest(plan, step, learner, saved, progress=progress, watch=watch)
+    forget_compiled(model)
     if is_sharded:
         gather_into(kept, model)
     if configuration.lora_rank and not configuration.quantisation:
