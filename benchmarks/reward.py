@@ -110,11 +110,9 @@ def network() -> Any:
     )
 
 
-def ours(world: World, folder: Path) -> Callable[[], float]:
-
-    runtime = start_runtime(0, "cpu", threads=1)
+def encoded(world: World) -> Encoded:
     n = len(world.pairs)
-    data = Encoded(
+    return Encoded(
         sequences=[p + side for p, *both in world.pairs for side in both],
         chosen=torch.arange(0, 2 * n, 2),
         rejected=torch.arange(1, 2 * n, 2),
@@ -124,6 +122,11 @@ def ours(world: World, folder: Path) -> Callable[[], float]:
         groups=[str(index) for index in range(n)],
         n_truncated=0,
     )
+
+
+def ours(world: World, folder: Path) -> Callable[[], float]:
+    runtime = start_runtime(0, "cpu", threads=1)
+    data = encoded(world)
     configuration = RewardConfiguration(
         "benchmark", loss=Loss.PLAIN, batch_size=BATCH, learning_rate=1e-4, checkpoint_every=10**9
     )
@@ -150,8 +153,8 @@ def ours(world: World, folder: Path) -> Callable[[], float]:
     return run
 
 
-def trls(world: World, folder: Path, *, is_best: bool) -> Callable[[], float]:
-
+def trainer_of(world: World, folder: Path, model: Any, *, is_best: bool, **settings: Any) -> Any:
+    """TRL's trainer for these pairs, with its defaults or its best setting."""
     words = {"<pad>": 0, "<eos>": 1, **{f"t{index}": index for index in range(2, VOCABULARY)}}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<pad>")),
@@ -169,26 +172,34 @@ def trls(world: World, folder: Path, *, is_best: bool) -> Callable[[], float]:
         "train_sampling_strategy": "group_by_length",
         "remove_unused_columns": False,
     }
-    settings = RewardConfig(
+    told = RewardConfig(
         output_dir=str(folder),
         report_to="none",
-        use_cpu=True,
-        bf16=False,
         logging_steps=1000,
         save_strategy="no",
         disable_tqdm=True,
-        per_device_train_batch_size=BATCH,
-        num_train_epochs=1,
         learning_rate=1e-4,
         max_length=LIMIT,
-        dataloader_pin_memory=False,
+        **settings,
         **(best if is_best else {}),
     )
-    trainer = RewardTrainer(
-        network(),
-        args=settings,
+    return RewardTrainer(
+        model,
+        args=told,
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=tokenizer,
+    )
+
+
+def trls(world: World, folder: Path, *, is_best: bool) -> Callable[[], float]:
+    trainer = trainer_of(
+        *(world, folder, network()),
+        is_best=is_best,
+        use_cpu=True,
+        bf16=False,
+        per_device_train_batch_size=BATCH,
+        num_train_epochs=1,
+        dataloader_pin_memory=False,
     )
 
     def run() -> float:
@@ -258,9 +269,9 @@ def matrix_rate() -> float:
     return best
 
 
-def work(world: World) -> float:
+def work(world: World, model: Any = None) -> float:
     """GFLOP that training must do at least: 6 a matrix weight and token, and the attention."""
-    model = network()
+    model = model or network()
     config = model.config
     weights = sum(
         one.numel()

@@ -1,12 +1,13 @@
 """A thin slice of each benchmark of reward models, so that one does not break unseen."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import live, reward_answers, reward_convarg
+from benchmarks import live, reward_answers, reward_convarg, reward_gpu
 from benchmarks.report import Report
 
 
@@ -57,3 +58,16 @@ def test_votes_and_strict_pairs_of_a_debate_become_lines() -> None:
     (strict,) = reward_convarg.strict_pairs_of(corpus, ["t"])
     assert strict["chosen"] == "Because b."
     assert list(reward_convarg.votes_of(corpus, ["another"])) == []
+
+
+def test_without_a_card_its_benchmark_goes_its_way_on_a_small_network_and_judges_nothing(
+    tmp_path: Path,
+) -> None:
+    size = replace(reward_gpu.SMALL, device="cpu")
+    report = Report("reward_gpu", is_quick=True)
+    seconds, how = reward_gpu.ours(size, tmp_path / "ours")
+    assert "attention blocks" in how
+    found = {"TRL best": [reward_gpu.trls(size, tmp_path / "trl")[0]], "ours": [seconds]}
+    reward_gpu.tell(report, size, found, reward_gpu.matrix_rate(size))
+    assert report.figures["ours: useful tokens a second"] > 0
+    assert targets(report, tmp_path) == {reward_gpu.SPEED: None, reward_gpu.SHARE: None}
