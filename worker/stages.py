@@ -116,7 +116,7 @@ def _prepare_reward(session: Session, job: Claim, folder: Path) -> list[str]:
         *(*TRAINER, "reward", "--preferences", str(train), *_out(folder)),
         *(("--eval", str(held_out)) if is_split else ()),
         *_reward_base(session, run),
-        *options(run.configuration),
+        *options({k: v for k, v in run.configuration.items() if k != rewards.IS_TRIAL}),
     ]
 
 
@@ -242,9 +242,26 @@ def _publish_select(session: Session, job: Claim, folder: Path, outcome: Outcome
 
 def _prepare_evaluation(session: Session, job: Claim, folder: Path) -> list[str]:  # noqa: ARG001
     study = studies.of_job(session, job)
-    model = runs.artefact_path(session.get_one(RewardRun, study.reward_run_id))
-    data = str(studies.data_file(study))
-    return [*TRAINER, "evaluate", "--reward-model", model, "--data", data, "--progress", "json"]
+    run = session.get_one(RewardRun, study.reward_run_id)
+    data = studies.data_file(study)
+    if study.combination:
+        frozen = session.get_one(PreferenceSet, run.preference_set_id)
+        write_once(data, lambda: export_lines(session, frozen, Split.EVAL))
+    words = [*TRAINER, "evaluate", "--reward-model", runs.artefact_path(run), "--data", str(data)]
+    return [*words, *_combination(session, study.combination), "--progress", "json"]
+
+
+def _combination(session: Session, how: dict[str, Any]) -> list[str]:
+    """A study's two objectives as options; none where it judges one."""
+    if not how:
+        return []
+    second = ["--safety-head"]
+    if how["safety_run"]:
+        safety = session.get_one(RewardRun, uuid.UUID(how["safety_run"]))
+        second = ["--safety-model", runs.artefact_path(safety)]
+    flag = ["--flag", how["flag"]] if how["flag"] else []
+    level = ["--safety-threshold", str(how["threshold"]), "--safety-weight", str(how["weight"])]
+    return [*second, "--combine", how["rule"], *level, *flag]
 
 
 def _prepare_worth(session: Session, job: Claim, folder: Path) -> list[str]:  # noqa: ARG001

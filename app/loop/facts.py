@@ -168,6 +168,7 @@ def _is_set_trained(session: Session, project: Project, latest: PreferenceSet | 
             RewardRun.preference_set_id == latest.id,
             RewardRun.objective == project.objective,
             RewardRun.state == RunState.FINISHED,
+            ~RewardRun.configuration.has_key(rewards.IS_TRIAL),
         ),
     )
 

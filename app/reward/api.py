@@ -5,17 +5,16 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from app import runs
 from app.datasets.service import find_set
-from app.errors import Invalid, NotFound
+from app.errors import NotFound
 from app.reward import account, doubt, figures, judgements, queries
+from app.reward.forms import RunIn
 from app.reward.queries import Curve
 from app.reward.service import request_run
 from app.spreadsheet import as_csv
-from app.tables.projects import Objective
 from app.tables.runs import RewardRun
 from app.web.access import StaffAccess
 from app.web.dependencies import SessionDep
@@ -31,29 +30,13 @@ def list_runs(access: StaffAccess, session: SessionDep) -> list[dict[str, Any]]:
     return [as_json(run) for run in runs.list_runs(session, RewardRun, access.project.id)]
 
 
-class RunIn(BaseModel):
-    """What a run learns. With a `flag` (or “+flag”, where more of it is better), which of two
-    completions that prefers; with a `safety_flag` and `attributes`, heads on the same trunk too."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    objective: Objective | None = None
-    flag: str | None = None
-    safety_flag: str | None = None
-    attributes: list[str] = []
-
-
 @router.post(BASE, status_code=201)
 def post_run(asked: RunIn, access: StaffAccess, session: SessionDep) -> dict[str, Any]:
-    """Train on the newest preference set. Status 409 while a run of the project waits."""
+    """Train on a preference set. Status 409 while a run of the project waits."""
     project = access.project
-    if asked.objective not in (None, project.objective) and asked.flag is None:
-        raise Invalid("Another objective than the project's needs a flag.", field="flag")
-    chosen = asked.model_dump(exclude_none=True, mode="json")
-    chosen["attributes"] = ",".join(asked.attributes)
     run = request_run(
-        *(session, project, find_set(session, project)),
-        configuration={name: value for name, value in chosen.items() if value},
+        *(session, project, find_set(session, project, asked.preference_set)),
+        configuration=asked.options(project),
         requested_by=access.person.id,
     )
     return as_json(run) | {"configuration": run.configuration}

@@ -14,6 +14,8 @@ from app.tables.jobs import Job, JobKind
 from app.tables.projects import Objective, Project
 from app.tables.runs import RewardRun
 
+# Of a configuration: the run does not go live by itself. The trainer knows nothing of it.
+IS_TRIAL = "is_trial"
 BATCH, TINY_BATCH = 32, 64
 # The built-in network reads few comparisons several times, at the rates it was measured to learn
 # with; a network of real size knows them by heart after one pass (docs/decisions/0010).
@@ -69,7 +71,7 @@ def start(session: Session, job: jobs.Claim) -> RewardRun:
 
 
 def publish(session: Session, job: jobs.Claim, outcome: runs.Outcome) -> RewardRun:
-    """Finish the job and the run, and make the run live unless a newer one is.
+    """Finish the job and the run, and make the run live unless a newer one is or it is a trial.
 
     Raises LostLease and Stopped, and then nothing of this transaction may be committed.
     """
@@ -82,7 +84,8 @@ def publish(session: Session, job: jobs.Claim, outcome: runs.Outcome) -> RewardR
     session.flush()
     judgements.record(session, run)
     live = find_live(session, run)
-    if live is None or live.number < run.number:
+    is_trial = bool(run.configuration.get(IS_TRIAL))
+    if not is_trial and (live is None or live.number < run.number):
         runs.take_over(session, run)
     runs.note(session, run, "finished", None, {"is_live": run.is_live, "accuracy": run.accuracy})
     return run

@@ -82,6 +82,14 @@ def request_worth(
     return _request(session, run, StudyKind.WORTH, "", is_whole=is_whole, by=by)
 
 
+def request_combination(
+    session: Session, run: RewardRun, combination: dict[str, Any], *, by: uuid.UUID | None
+) -> Study:
+    """Queue a reward model's evaluation beside one of safety. Raises Conflict."""
+    kind = StudyKind.EVALUATION
+    return _request(session, run, kind, "", is_whole=False, combination=combination, by=by)
+
+
 def _request(
     session: Session,
     run: RewardRun,
@@ -90,11 +98,12 @@ def _request(
     *,
     is_whole: bool,
     by: uuid.UUID | None,
+    combination: dict[str, Any] | None = None,
 ) -> Study:
     if run.state is not RunState.FINISHED:
         raise Conflict("Only a finished reward model can be studied.")
     study = Study(project_id=run.project_id, kind=kind, reward_run_id=run.id, title=title[:200],
-                  is_whole=is_whole, created_by=by)  # fmt: skip
+                  is_whole=is_whole, created_by=by, combination=combination or {})  # fmt: skip
     session.add(study)
     session.flush()
     go_on(session, study)

@@ -34,6 +34,9 @@ class Study(Base):
     title: Mapped[str] = mapped_column(default="", server_default="")
     # Whole trainings, and not heads on frozen features.
     is_whole: Mapped[bool] = mapped_column(default=False, server_default="false")
+    # Of an evaluation of two objectives as one score: rule, threshold, weight, and safety_run, the
+    # id of the reward run of safety, null for the safety head of the model itself.
+    combination: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     report: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("person.id"))
     created_at: Mapped[CreatedAt]

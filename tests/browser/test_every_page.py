@@ -88,6 +88,7 @@ EMPTY = (
         "collect/history",
         "loop",
         "reward",
+        "reward/ask",
         "policy",
         "studies",
         "datasets",

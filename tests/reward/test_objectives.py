@@ -132,6 +132,27 @@ def test_attributes_have_heads_where_enough_people_spoke_of_them(models: Path) -
     assert FILE in json.loads((out / "manifest.json").read_text("utf-8"))["files"]
 
 
+def test_two_objectives_are_judged_alone_and_together_by_people_and_by_the_flag(
+    models: Path, tmp_path: Path
+) -> None:
+    data, report = write_lines(tmp_path / "held.jsonl", flagged(80, seed=9)), tmp_path / "r.json"
+    words = ["evaluate", "--reward-model", str(models / "a" / "out"), "--data", str(data)]
+    words += ["--json", str(report), "--threads", "1", "--device", "cpu", "--progress", "none"]
+    second = ["--safety-model", str(models / "b" / "out"), "--flag", "harmful"]
+    told = [*words, *second, "--safety-threshold", "0.5"]
+    done = CliRunner().invoke(build_app("evaluate"), told, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found = json.loads(report.read_text("utf-8"))
+    people, flag = found["alone"], found["by_flag"]
+    assert people["helpfulness"]["score"] > people["safety"]["score"]
+    assert flag["safety"]["score"] > 0.9
+    assert flag["together"]["score"] > flag["helpfulness"]["score"] + 0.1
+    assert 0 < found["decided"]["n"] < found["decided"]["of"] == 160
+    assert found["n_changed"] >= len(found["changed"]) > 0
+    first = found["changed"][0]["sides"]
+    assert first[1]["safe"] > first[0]["safe"]
+
+
 def test_pairs_are_ranked_by_both_objectives(models: Path, tmp_path: Path) -> None:
     texts = [one[1]["content"] for one in PAIR]
     pairs = write_lines(

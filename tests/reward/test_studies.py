@@ -13,7 +13,7 @@ from app.reward import studies
 from app.tables.accounts import Role
 from app.tables.base import utc_now
 from app.tables.jobs import Job, JobKind, JobState
-from app.tables.projects import Project
+from app.tables.projects import Objective, Project
 from app.tables.runs import RewardRun
 from app.tables.studies import Every, Study, StudyKind
 from tests.datasets.support import add_pairs, answer, answer_flag, make_flag
@@ -199,3 +199,61 @@ def test_flags_and_groups_are_parts_and_annotators_where_there_are_no_groups(
     parts = studies.list_parts(session, run)
     assert [one["kind"] for one in parts] == ["flag", "group"]
     assert len(parts[1]["annotators"]) == 1
+
+
+TOGETHER = {
+    "format": "preferences", "n": 50, "sections": {}, "subsets": {}, "n_truncated": 0,
+    "overall": {"score": 0.66, "low": 0.6, "high": 0.72}, "n_changed": 4,
+    "alone": {"helpfulness": {"score": 0.7, "low": 0.64, "high": 0.76},
+              "safety": {"score": 0.5, "low": 0.4, "high": 0.6}},
+    "by_flag": {"flag": "harmful", "n": 20,
+                **{name: {"score": score, "low": 0.1, "high": 0.99}
+                   for name, score in (("helpfulness", 0.55), ("safety", 0.95),
+                                       ("together", 0.9))}},
+    "decided": {"n": 11, "of": 100},
+    "changed": [{"prompt": "How do I <b>?", "is_right": False, "gain": 3.0,
+                 "sides": [{"text": "so", "helpful": 1.5, "safe": -2.0},
+                           {"text": "not", "helpful": 0.5, "safe": 1.0}]}],
+}  # fmt: skip
+
+
+def test_two_objectives_are_asked_for_as_one_score_and_what_they_turn_is_looked_at(
+    browsing: Browsing, run: RewardRun, session: Session
+) -> None:
+    project = session.get_one(Project, run.project_id)
+    assert "It takes a reward model of helpfulness and one of safety" in browsing.get(STUDIES).text
+    flagged = {"flag": "harmful"}
+    safety = add_reward(
+        session, project, 2, objective=Objective.SAFETY, configuration=flagged, is_live=True
+    )
+    session.commit()
+    asked = {"reward_run_id": str(run.id), "safety_run_id": str(safety.id)}
+    combinations = f"{STUDIES}/combinations"
+    for wrong, said in (
+        ({"threshold": "2"}, "between 0 and 1"),
+        ({"safety_run_id": ""}, "has no safety head"),
+        ({"safety_run_id": str(run.id)}, "a finished reward model of safety"),
+        ({"reward_run_id": str(safety.id)}, "a reward model of helpfulness"),
+        ({"weight": "nan", "rule": "weights"}, "a number from 0"),
+    ):
+        refused = browsing.post(combinations, asked | wrong)
+        assert refused.status_code == 422
+        assert said in refused.text
+    answered = browsing.post(combinations, asked | {"threshold": "0.2"})
+    job = claim(session)
+    argv = stages.STAGES[JobKind.EVALUATE].prepare(session, job, stages.job_folder(job))
+    for name, value in (("--safety-model", safety.artefact), ("--combine", "llama2"),
+                        ("--safety-threshold", "0.2"), ("--flag", "harmful")):  # fmt: skip
+        assert argv[argv.index(name) + 1].endswith(value)
+    studies.publish(session, job, TOGETHER)
+    session.commit()
+    page = browsing.get(answered.headers["location"]).text
+    for words in (
+        "with reward model 2 for safety, which decides below a chance of 0.2",
+        "Together they agree with people in 0.66 of pairs, helpfulness alone in 0.70; they find",
+        "11 of 100", "How do I &lt;b&gt;?", "People preferred the other.", "helpfulness 1.50",
+    ):  # fmt: skip
+        assert words in page
+    numbers = browsing.get(answered.headers["location"] + "/numbers.csv").text
+    assert "harmful: both,0.9,0.1,0.99" in numbers
+    assert "Two objectives, with reward model 2" in browsing.get(STUDIES).text

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.options import Device, Report, Threads, Voice
+from worker.options import (
+    Combine,
+    Device,
+    Report,
+    SafetyHead,
+    SafetyModel,
+    SafetyThreshold,
+    SafetyWeight,
+    Threads,
+    Voice,
+)
 from worker.progress import Progress, finite, make_progress
 
 if TYPE_CHECKING:
@@ -24,16 +34,30 @@ def evaluate(
     ],
     report: Report = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    safety_model: SafetyModel = None,
+    safety_head: SafetyHead = False,
+    combine: Combine = "llama2",
+    safety_threshold: SafetyThreshold = 0.15,
+    safety_weight: SafetyWeight = 1.0,
+    flag: Annotated[
+        str | None, typer.Option(help="With two objectives: judge by this flag of the data too.")
+    ] = None,
     progress: Voice = "bar",
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Score a reward model on a published set, by subset, with intervals."""
+    """Score a reward model, or two objectives as one, on a set, by subset, with intervals."""
+    from worker.reward.panel import combination_of
+    from worker.reward.together import evaluate_together
     from worker.runtime import end_runtime, start_runtime
 
     voice = make_progress(progress)
     runtime = start_runtime(0, device=device, threads=threads)
-    result = evaluate_file(reward_model, data, runtime, voice, batch_size=batch_size)
+    if safety_model or safety_head:
+        how = combination_of(combine, safety_threshold, safety_weight, safety_model)
+        result = evaluate_together(str(reward_model), how, data, runtime, voice, flag=flag)
+    else:
+        result = evaluate_file(reward_model, data, runtime, voice, batch_size=batch_size)
     if report is not None:
         text = json.dumps(finite(result), indent=2, ensure_ascii=False)
         report.write_text(text + "\n", "utf-8")

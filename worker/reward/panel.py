@@ -54,6 +54,7 @@ class Judge:
         self.length = longest_input(self.model, trained_length(name))
         self.temperature = trained_temperature(name)
         self.runtime = runtime
+        self.n_truncated = 0  # conversations so far whose prompt lost its beginning
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> Tensor:
         """The model's own scores, [B] on the CPU."""
@@ -64,7 +65,9 @@ class Judge:
         return read_features(self.model, self._encode(conversations), BATCH, self.runtime)
 
     def _encode(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
-        return [encode_conversation(self.tokenizer, one, self.length)[0] for one in conversations]
+        found = [encode_conversation(self.tokenizer, one, self.length) for one in conversations]
+        self.n_truncated += sum(is_cut for _, is_cut in found)
+        return [ids for ids, _ in found]
 
 
 class Panel:
@@ -88,6 +91,11 @@ class Panel:
                     f"{name} has no head for safety. Name a reward model with --safety-model, or "
                     "train this one again with --safety-flag."
                 )
+
+    @property
+    def n_truncated(self) -> int:
+        """Conversations so far of which the first model did not read the beginning."""
+        return self.first.n_truncated
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> Tensor:
         """[B] on the CPU."""

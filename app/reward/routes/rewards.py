@@ -7,7 +7,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app import runs
-from app.reward import account, doubt, figures, judgements, queries, service
+from app.reward import account, asking, doubt, figures, judgements, queries, service
 from app.reward.paired import contest
 from app.reward.routes.frame import RunPages, run_router
 from app.tables.projects import Project
@@ -33,6 +33,7 @@ def _list_values(project: Project, found: Sequence[RewardRun]) -> dict[str, Any]
 def _run_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any]:
     curves = queries.read_metrics(session, run.id, figures.DRAWN)
     n = figures.n_held_out(run)
+    names = queries.flag_names(session, run.project_id)
     return {
         "held_out": figures.held_out(run),
         "n_held_out": n,
@@ -41,6 +42,8 @@ def _run_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any
         "accuracy_chart": figures.accuracy_chart(curves, run, csv_url),
         "now": queries.read_latest(session, run.id, figures.NOW),
         "preference_set": queries.find_set(session, run),
+        "wish": asking.describe_wish(run.configuration, names),
+        "heads": asking.list_heads(run.report, names),
         "uses": queries.list_uses(session, run.id),
         "comparable": runs.list_comparable(session, run),
         **(_account_values(session, run, csv_url) if run.report else NO_ACCOUNT),

@@ -9,12 +9,14 @@ from sqlalchemy.orm import Session
 
 from app import runs
 from app.errors import Invalid
-from app.reward import studies
+from app.reward import combining, queries, studies
+from app.reward.forms import CombineForm, as_number
 from app.reward.progress import Progress, describe
 from app.reward.study_figures import subset_chart, subset_table, worth_chart, worth_table
 from app.spreadsheet import as_csv
 from app.tables.base import utc_now
 from app.tables.jobs import Job
+from app.tables.projects import Objective
 from app.tables.runs import RewardRun, RunState
 from app.tables.studies import Every, Study, StudyKind
 from app.web.access import AdminAccess, ResearcherAccess, StaffAccess
@@ -48,6 +50,11 @@ def show_studies(request: Request, access: StaffAccess, session: SessionDep) -> 
         "access": access,
         "rows": rows,
         "models": finished,
+        "helpful": [one for one in finished if one.objective is not Objective.SAFETY],
+        "safe": [one for one in finished if one.objective is Objective.SAFETY],
+        "with_head": [one for one in finished if "safety" in (one.report.get("side_heads") or {})],
+        "rules": list(combining.RULES.items()),
+        "describe": combining.describe,
         "numbers": {one.id: one.number for one in runs.list_runs(session, RewardRun, project.id)},
         "schedule": studies.find_schedule(session, project.id),
         "often": [(one.value, words) for one, words in OFTEN.items()],
@@ -89,6 +96,20 @@ def measure_worth(
     return redirect(f"/projects/{access.project.slug}/studies/{study.id}")
 
 
+@router.post(BASE + "/combinations")
+def combine(
+    access: ResearcherAccess,
+    session: SessionDep,
+    form: Annotated[CombineForm, Form()],
+) -> Response:
+    project_id, asked = access.project.id, form.safety_run_id
+    run = find_model(session, project_id, form.reward_run_id)
+    safety = find_model(session, project_id, asked) if asked else None
+    wish = combining.Wish(form.rule, as_number(form.threshold), as_number(form.weight))
+    study = combining.request_combination(session, run, safety, wish, by=access.person.id)
+    return redirect(f"/projects/{access.project.slug}/studies/{study.id}")
+
+
 @router.post(BASE + "/schedule")
 def set_schedule(
     access: AdminAccess,
@@ -116,7 +137,11 @@ def show_study(
         "worths": [],
     }
     csv_url = f"/projects/{access.project.slug}/studies/{study.id}/numbers.csv"
-    if study.kind is StudyKind.EVALUATION:
+    if study.combination:
+        names = queries.flag_names(session, access.project.id)
+        values["chart"] = combining.contest_chart(study, names, csv_url)
+        values["how"] = combining.describe(study)
+    elif study.kind is StudyKind.EVALUATION:
         values["chart"] = subset_chart(study.report, csv_url)
     else:
         values["worths"] = studies.list_worths(session, study)
@@ -127,7 +152,9 @@ def show_study(
 @router.get(BASE + "/{study_id}/numbers.csv")
 def show_numbers(study_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> Response:
     study = studies.find_study(session, access.project.id, study_id)
-    if study.kind is StudyKind.EVALUATION:
+    if study.combination:
+        table = combining.as_table(study, queries.flag_names(session, access.project.id))
+    elif study.kind is StudyKind.EVALUATION:
         table = subset_table(study.report)
     else:
         table = worth_table(studies.list_worths(session, study))
