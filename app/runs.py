@@ -233,15 +233,21 @@ def queue_again(session: Session, run: Run, kind: JobKind) -> Job:
     return jobs.enqueue(session, run.project_id, kind, run_id=run.id)
 
 
-def record_metrics(session: Session, run_id: uuid.UUID, metrics: Iterable[Metric]) -> None:
-    """Write metrics; those of a step that is done again after a crash replace the old ones."""
+def record_metrics(
+    session: Session, run_id: uuid.UUID, metrics: Iterable[Metric], *, replaces: bool = True
+) -> None:
+    """Write metrics; those of a step that is done again after a crash replace the old ones.
+
+    Without `replaces`, what is there stays: for metrics that may have been written already.
+    """
     newest = {(one.name, one.step): one for one in metrics}
     rows = [{"run_id": run_id, **one._asdict()} for one in newest.values()]
     for start in range(0, len(rows), METRIC_ROWS_AT_ONCE):
         statement = insert(RunMetric).values(rows[start : start + METRIC_ROWS_AT_ONCE])
+        key = ["run_id", "name", "step"]
+        now = {"value": statement.excluded.value, "at": func.clock_timestamp()}
         session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["run_id", "name", "step"],
-                set_={"value": statement.excluded.value, "at": func.clock_timestamp()},
-            )
+            statement.on_conflict_do_update(index_elements=key, set_=now)
+            if replaces
+            else statement.on_conflict_do_nothing(index_elements=key)
         )

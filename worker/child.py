@@ -26,8 +26,10 @@ from app.errors import Conflict
 from app.launch import command
 from app.logs import last_lines, size
 from app.settings import REPOSITORY
+from worker.progress import JOURNAL
 
-LOG, LOCK = "trainer.log", "trainer.lock"
+LOG, LOCK, KEPT = "trainer.log", "trainer.lock", "metrics.jsonl"
+MOST_KEPT = 5_000  # steps
 SECONDS_TO_DIE = 10.0
 # OpenMP threads that spin while they wait turned a 7-second job into 77 on a busy machine.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "TOKENIZERS_PARALLELISM": "false"}
@@ -84,6 +86,15 @@ class Heard:
         return [self.metrics.popleft() for _ in range(len(self.metrics))]
 
 
+def read_kept(path: Path) -> list[tuple[int, dict[str, float | None]]]:
+    """The metrics of the last steps that earlier trainers kept in a folder, torn lines left out."""
+    heard = Heard(metrics=deque(maxlen=MOST_KEPT))
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        for line in stream:
+            heard.take(line)
+    return heard.hand_over_metrics()
+
+
 def _number(value: Any) -> float | None:
     number = None if value is None else float(value)
     return number if number is not None and math.isfinite(number) else None
@@ -92,6 +103,7 @@ def _number(value: Any) -> float | None:
 class Child:
     """A running stage. Start it from the main thread (see app.launch).
 
+    `kept` is what trainers before it measured: where a worker was killed, no row may hold it.
     `wake` is called from the reading thread when the child comes to a result, refuses, or closes
     its output. One that `listens` is asked line by line, and ends when nobody is there to ask.
     Raises Conflict when a trainer on another machine holds the folder.
@@ -112,6 +124,7 @@ class Child:
         self._wake = wake
         lock = _lock_folder(folder)
         try:
+            self.kept = read_kept(folder / KEPT)
             self._process = self._start(argv, lock, listens)
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{socket.gethostname()} {self._process.pid}".encode(), 0)
@@ -129,7 +142,13 @@ class Child:
                 stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=PATIENT | kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+                env=PATIENT
+                | kept
+                | {
+                    "PYTHONPATH": path,
+                    "PYTHONUNBUFFERED": "1",
+                    JOURNAL: str(self.log.with_name(KEPT)),
+                },
                 process_group=0,
                 pass_fds=(lock,),
             )

@@ -54,6 +54,11 @@ class Pace:
     keep_live: float = 3600.0
 
 
+def _as_metrics(steps: list[tuple[int, dict[str, float | None]]]) -> list[runs.Metric]:
+    return [runs.Metric(name, step, value) for step, values in steps
+            for name, value in values.items()]  # fmt: skip
+
+
 class Employer(Protocol):
     """What a duty needs of its worker."""
 
@@ -154,11 +159,7 @@ class Duty(ABC):
 
     def _write_metrics(self, session: Session) -> None:
         """Write what the child has measured and no committed transaction holds yet."""
-        self._unsent += [
-            runs.Metric(name, step, value)
-            for step, values in self._heard.hand_over_metrics()
-            for name, value in values.items()
-        ]
+        self._unsent += _as_metrics(self._heard.hand_over_metrics())
         if self._unsent and self.job.run_id is not None:
             runs.record_metrics(session, self.job.run_id, self._unsent)
 
@@ -242,6 +243,7 @@ class Training(Duty):
         child = Child(argv, folder, self.worker.wake)
         self._heard = child.heard
         try:
+            self._in_database(lambda session: self._keep(session, child.kept))
             while not child.has_ended():
                 self.worker.sleep(self._retry_in)
                 self._react(child)
@@ -255,6 +257,12 @@ class Training(Duty):
         if self.worker.is_stopping and not child.heard.error:
             raise HandedBack
         raise TrainerError(child.obituary(status))
+
+    def _keep(self, session: Session, kept: list[tuple[int, dict[str, float | None]]]) -> None:
+        """Write metrics of trainers before this one that no row holds yet."""
+        jobs.hold(session, self.job)
+        if self.job.run_id is not None:
+            runs.record_metrics(session, self.job.run_id, _as_metrics(kept), replaces=False)
 
     def _react(self, child: Child) -> None:
         if self.worker.is_stopping:

@@ -1,12 +1,17 @@
 """How a stage tells what it does: a bar for people, JSON lines for the daemon, lists for tests."""
 
+import contextlib
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from worker.errors import TrainerError
+
+JOURNAL = "PREFLOOP_JOURNAL"  # of the environment: where a trainer keeps its metrics
 
 
 class Progress(Protocol):
@@ -35,19 +40,31 @@ def finite(value: Any) -> Any:
 class JsonProgress:
     """One JSON object a line, flushed, so that a reader sees each event as it happens."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, journal: Path | None = None) -> None:
+        """With a `journal`, metrics are kept in that file as well, before they are told: who reads
+        the stream may be killed with what was not passed on."""
         self.stream = stream
+        self.journal = journal
+        self._gap = "\n"  # ends a line that an earlier trainer was killed within
 
     def _write(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"event": event, **finite(fields)}, ensure_ascii=False, allow_nan=False)
-        self.stream.write(line + "\n")
+        self._tell(_line(event, fields))
+
+    def _tell(self, line: str) -> None:
+        self.stream.write(line)
         self.stream.flush()
 
     def advance(self, done: int, total: int, message: str) -> None:
         self._write("progress", done=done, total=total, message=message)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        self._write("metrics", step=step, values=values)
+        line = _line("metrics", {"step": step, "values": values})
+        if self.journal is not None:
+            # A full disk stops a run at its next checkpoint, which says so.
+            with contextlib.suppress(OSError), self.journal.open("a", encoding="utf-8") as kept:
+                kept.write(self._gap + line)
+                self._gap = ""
+        self._tell(line)
 
     def note(self, message: str) -> None:
         self._write("note", message=message)
@@ -57,6 +74,12 @@ class JsonProgress:
 
     def error(self, message: str) -> None:
         self._write("error", message=message)
+
+
+def _line(event: str, fields: dict[str, Any]) -> str:
+    return (
+        json.dumps({"event": event, **finite(fields)}, ensure_ascii=False, allow_nan=False) + "\n"
+    )
 
 
 class BarProgress:
@@ -122,7 +145,8 @@ class SilentProgress:
 def make_progress(kind: str) -> Progress:
     """`bar` (standard error), `json` (lines on standard output) or `none`."""
     if kind == "json":
-        return JsonProgress(sys.stdout)
+        journal = os.environ.get(JOURNAL)
+        return JsonProgress(sys.stdout, Path(journal) if journal else None)
     if kind == "bar":
         return BarProgress()
     if kind == "none":

@@ -14,6 +14,7 @@ from app.charts.marks import (
     dot,
     end_labels,
     guide,
+    guide_label,
     join,
     mark,
     shorten,
@@ -153,8 +154,10 @@ def _over_axes(
     def draw(frame: Frame) -> tuple[Markup, float]:
         plot = _plot(frame, series, x, y, guides)
         parts = [axes(plot, x.label, y.label)]
-        parts += [guide(plot, one.value, one.name) for one in guides]
+        parts += [guide(plot, one.value) for one in guides]
         parts += marks(plot)
+        points = [point for one in series for point in one.points]
+        parts += [guide_label(plot, one.value, one.name, points) for one in guides]
         if len(series) > 1:
             parts.append(end_labels(plot, _ends(plot, series), frame.label_letters))
         return join(parts), frame.height

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from markupsafe import Markup, escape
 
-from app.charts.scales import Scale, format_number, segments, thin
+from app.charts.scales import Scale, format_number, known, segments, thin
 
 LETTER = 6.9  # the mean width of a letter in drawing units, at the size that charts.css sets
 LINE_HEIGHT = 16
@@ -95,11 +95,33 @@ def _line(
     return tag("line", **ends, class_=class_, stroke="currentColor", stroke_dasharray=dash)
 
 
-def guide(plot: Plot, value: float, label: str) -> Markup:
-    """A level worth knowing (chance, a budget): a thin dotted line with its name on it."""
+def guide(plot: Plot, value: float) -> Markup:
+    """A level worth knowing (chance, a budget): a thin dotted line."""
     y = plot.y(value)
-    line = _line((plot.left, y), (plot.right, y), "guide", str(Dash.DOTTED))
-    return line + text(plot.right - 4, y - 5, label, anchor="end", class_="guide-label")
+    return _line((plot.left, y), (plot.right, y), "guide", str(Dash.DOTTED))
+
+
+def guide_label(
+    plot: Plot, value: float, label: str, points: Sequence[tuple[float, float | None]]
+) -> Markup:
+    """A level's name on its line, at the end and on the side where least of `points` is."""
+    y, width = plot.y(value), len(label) * LETTER
+    places = [
+        (end, below)
+        for end in ("end", "start")
+        for below in (-5.0, 14.0)
+        if plot.top < y + below < plot.bottom
+    ] or [("end", -5.0)]
+
+    def n_covered(place: tuple[str, float]) -> int:
+        end, below = place
+        left = plot.right - 4 - width if end == "end" else plot.left + 4
+        spots = [(plot.x(x), plot.y(v)) for x, v in points if known(v) for v in [float(v or 0)]]
+        return sum(left <= x <= left + width and abs(y + below - 4 - at) < 9 for x, at in spots)
+
+    end, below = min(places, key=n_covered)
+    x = plot.right - 4 if end == "end" else plot.left + 4
+    return text(x, y + below, label, anchor=end, class_="guide-label")
 
 
 def path(plot: Plot, run: Sequence[tuple[float, float]], *, is_step: bool) -> str:

@@ -115,7 +115,7 @@ def growth_chart(run: Judged, csv_url: str = "") -> Markup:
     )  # fmt: skip
     series = [measured] if points else []
     if points and found.get("fit"):
-        series.append(Series("a − b·n^−c", _fitted(found), dash=Dash.DASHED))
+        series.append(Series("fit", _fitted(found), dash=Dash.DASHED))
     top = ceiling(run).share
     guides = [Guide(top, f"{CEILING} {format_number(top, 2)}")] if top is not None else []
     return line_chart(
@@ -126,8 +126,8 @@ def growth_chart(run: Judged, csv_url: str = "") -> Markup:
         Axis("held-out accuracy"),
         guides=guides,
         description="Heads on frozen features of the untrained network, trained on random subsets: "
-        "a cheap stand-in whose bend carries over, not its height. The band and the interval of "
-        "the next doubling resample held-out comparisons and subsets, 95%.",
+        "a cheap stand-in whose bend carries over, not its height. The fit is a − b·n^−c. The band "
+        "and the interval of the next doubling resample held-out comparisons and subsets, 95%.",
         csv_url=csv_url,
         empty="It takes 64 comparisons to learn from and 20 held out to draw a learning curve.",
     )

@@ -40,7 +40,7 @@ def list_flags(session: Session, project_id: uuid.UUID) -> list[FlagChoice]:
         .where(Flag.project_id == project_id, Flag.scope == FlagScope.COMPLETION)
         .group_by(Flag.id)
         .having((n > 0) | ~Flag.is_archived)
-        .order_by(Flag.position, Flag.key)
+        .order_by(n == 0, Flag.position, Flag.key)
     )
     return [
         FlagChoice(flag.key, flag.label, flag.kind is FlagKind.RATING_7, flag.polarity, found)

@@ -97,7 +97,7 @@ def loss_chart(curves: dict[str, Curve], csv_url: str = "") -> Markup:
 def accuracy_chart(curves: dict[str, Curve], run: Judged, csv_url: str = "") -> Markup:
     """Accuracy on each training batch, with the held-out accuracy as a level beside it."""
     guides = [CHANCE]
-    if run.accuracy is not None:
+    if run.accuracy is not None and "eval_accuracy" not in curves:
         guides.append(Guide(run.accuracy, f"held-out {format_number(run.accuracy, 2)}"))
     title = "Accuracy on the training batches"
     if run.accuracy is not None:
@@ -105,11 +105,12 @@ def accuracy_chart(curves: dict[str, Curve], run: Judged, csv_url: str = "") -> 
     return line_chart(
         "accuracy",
         title,
-        _named(curves, {"accuracy": "training batch", "eval_accuracy": "held-out"}),
+        _named(curves, {"accuracy": "training", "eval_accuracy": "held-out"}),
         Axis("step", is_whole=True),
         Axis("accuracy", low=0, high=1),
         guides=guides,
-        description="Share of comparisons whose preferred completion scores higher.",
+        description="Share of comparisons whose preferred completion scores higher: of each "
+        "training batch, and of the same held-out comparisons now and then.",
         csv_url=csv_url,
         empty="The first step has not been reported yet.",
     )

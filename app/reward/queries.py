@@ -16,22 +16,25 @@ from app.tables.projects import Flag
 from app.tables.runs import PolicyRun, RewardRun, RunMetric
 
 Curve = list[tuple[float, float | None]]
-RATE_OVER = 20  # steps
+RATE_OVER = 20  # steps, or reports of steps
 
 
 @dataclass(frozen=True)
 class Pace:
-    """When the last steps of a run were reported: enough to say when it may end."""
+    """When the last steps of a run were reported: enough to say when it may end.
+
+    Workers report several steps at once. `n_steps` counts those reported after `first_at`.
+    """
 
     n_steps: int
     first_at: datetime
     last_at: datetime
 
     def seconds_a_step(self) -> float | None:
-        """None until two steps are known."""
-        if self.n_steps < 2:
+        """None until steps were reported twice."""
+        if not self.n_steps:
             return None
-        return (self.last_at - self.first_at).total_seconds() / (self.n_steps - 1)
+        return (self.last_at - self.first_at).total_seconds() / self.n_steps
 
 
 def find_set(session: Session, run: RewardRun) -> PreferenceSet:
@@ -84,18 +87,16 @@ def flag_names(session: Session, project_id: uuid.UUID) -> dict[str, str]:
 
 def read_pace(session: Session, run_id: uuid.UUID) -> Pace | None:
     """When the newest steps of a run were reported; None before the first."""
-    last = (
-        select(RunMetric.step, func.max(RunMetric.at).label("at"))
+    # By seconds: rows of one report are written moments apart.
+    at = func.date_trunc("second", RunMetric.at).label("at")
+    rows = session.execute(
+        select(at, func.count(RunMetric.step.distinct()).label("n"))
         .where(RunMetric.run_id == run_id)
-        .group_by(RunMetric.step)
-        .order_by(RunMetric.step.desc())
+        .group_by(at)
+        .order_by(at.desc())
         .limit(RATE_OVER)
-        .subquery()
-    )
-    n, first, final = session.execute(
-        select(func.count(), func.min(last.c.at), func.max(last.c.at))
-    ).one()
-    return Pace(n, first, final) if n else None
+    ).all()
+    return Pace(sum(row.n for row in rows[:-1]), rows[-1].at, rows[0].at) if rows else None
 
 
 def find_job(session: Session, run_id: uuid.UUID) -> Job | None:

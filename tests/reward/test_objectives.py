@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -139,14 +140,22 @@ def test_two_objectives_are_judged_alone_and_together_by_people_and_by_the_flag(
     words = ["evaluate", "--reward-model", str(models / "a" / "out"), "--data", str(data)]
     words += ["--json", str(report), "--threads", "1", "--device", "cpu", "--progress", "none"]
     second = ["--safety-model", str(models / "b" / "out"), "--flag", "harmful"]
-    told = [*words, *second, "--safety-threshold", "0.5"]
-    done = CliRunner().invoke(build_app("evaluate"), told, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    found = json.loads(report.read_text("utf-8"))
-    people, flag = found["alone"], found["by_flag"]
+
+    def judge(*how: str) -> dict[str, Any]:
+        told = [*words, *second, *how]
+        done = CliRunner().invoke(build_app("evaluate"), told, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        found: dict[str, Any] = json.loads(report.read_text("utf-8"))
+        return found
+
+    summed = judge("--combine", "weights", "--safety-weight", "4")
+    people, flag = summed["alone"], summed["by_flag"]
     assert people["helpfulness"]["score"] > people["safety"]["score"]
     assert flag["safety"]["score"] > 0.9
     assert flag["together"]["score"] > flag["helpfulness"]["score"] + 0.1
+    assert summed["decided"] is None
+    found = judge("--safety-threshold", "0.5")
+    assert found["alone"] == people
     assert 0 < found["decided"]["n"] < found["decided"]["of"] == 160
     assert found["n_changed"] >= len(found["changed"]) > 0
     first = found["changed"][0]["sides"]

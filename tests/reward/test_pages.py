@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -11,9 +12,10 @@ from app.reward.intervals import wilson
 from app.settings import get_settings
 from app.spreadsheet import as_csv
 from app.tables.accounts import Person
+from app.tables.base import utc_now
 from app.tables.jobs import JobKind, JobState
 from app.tables.projects import Project
-from app.tables.runs import RewardRun, RunState
+from app.tables.runs import RewardRun, RunMetric, RunState
 from tests.loop.worlds import (
     add_job,
     add_metrics,
@@ -75,6 +77,26 @@ def test_a_running_run_asks_again_and_shows_no_figure_it_does_not_have(
     assert "every 2s" in block
     assert "Held-out accuracy</dt>" not in block
     assert "The first step has not been reported yet." in block
+
+
+def test_how_long_it_takes_is_said_from_the_pace_of_steps_that_come_several_at_once(
+    browsing: Browsing, project: Project, session: Session
+) -> None:
+    run = add_reward(session, project, 1, state=RunState.RUNNING, finished_at=None, report={})
+    job = add_job(session, project, JobKind.REWARD, run_id=run.id, progress_done=10)
+    now = utc_now().replace(microsecond=0)
+
+    def report(steps: range, seconds: float) -> str:
+        for step in steps:
+            at = now + timedelta(seconds=seconds, microseconds=step)
+            session.add(RunMetric(run_id=run.id, name="loss", step=step, value=0.5, at=at))
+        job.progress_done = steps.stop - 1
+        session.commit()
+        return browsing.get(f"{RUNS}/{run.id}", headers={"HX-Request": "true"}).text
+
+    # Half a minute of loading says nothing of how long ten steps take.
+    assert "left</span>" not in report(range(1, 11), -8)
+    assert "about 8 s left" in report(range(11, 21), -4)
 
 
 def test_a_failed_run_says_why_in_words_and_offers_another_try(

@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from worker.checkpoints import verify, write_artefact
+from worker.progress import make_progress
 
 out, mode = Path(sys.argv[1]), sys.argv[2]
 count = out.with_name("count")
@@ -48,12 +50,13 @@ if (out / "manifest.json").exists():
         sys.exit(1)
     say("result", report={})
     sys.exit(0)
+told = make_progress("json")
 first = int(count.read_text()) if count.exists() else 0
 if first:
     say("note", message=f"Resumed after step {first}.")
 for step in range(first + 1, STEPS + 1):
     time.sleep(0.0 if mode in ("quick", "garbage") else 0.15)
-    say("metrics", step=step, values={"loss": 1 / step, "odd": None})
+    told.metrics(step, {"loss": 1 / step, "odd": math.nan})
     say("progress", done=step, total=STEPS, message="Counting")
     # Replaced, not written over: SIGTERM may come between emptying a file and filling it.
     count.with_suffix(".part").write_text(str(step))

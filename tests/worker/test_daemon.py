@@ -1,5 +1,6 @@
 """The worker with real processes and a real database, and a trainer that only counts to ten."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import runs
+from app.loop.service import advance
 from app.policy import service as policies
 from app.tables.jobs import Job, JobState, WorkerProcess
 from app.tables.runs import PolicyRun, RunMetric, RunState
@@ -30,7 +32,7 @@ from tests.worker.workers import (
     wait_until,
     worker_process,
 )
-from worker.child import Child
+from worker.child import Child, read_kept
 from worker.daemon import run_until_idle
 
 
@@ -175,6 +177,35 @@ def test_after_kill_9_another_worker_goes_on_from_the_checkpoint(session: Sessio
     assert starts(session)[-1][0] > 0
     steps = session.scalars(select(RunMetric.step).where(RunMetric.name == "loss")).all()
     assert sorted(steps) == list(range(1, 11))
+
+
+def test_metrics_that_a_killed_worker_had_not_passed_on_come_with_the_one_that_goes_on(
+    session: Session,
+) -> None:
+    make_talking_project(session)
+    advance(session)
+    session.commit()
+    folder = runs.run_folder(only_run(session).id)
+    folder.mkdir(parents=True)
+    (folder / "count").write_text("4")
+    kept = [
+        json.dumps({"event": "metrics", "step": step, "values": {"loss": -step, "odd": None}})
+        for step in range(1, 6)
+    ]
+    (folder / "metrics.jsonl").write_text("\n".join([*kept, kept[0][:20]]), "utf-8")
+    runs.record_metrics(session, only_run(session).id, [runs.Metric("loss", 2, 0.25)])
+    session.commit()
+    assert make_worker("quick").turn()
+    losses = session.execute(
+        select(RunMetric.step, RunMetric.value)
+        .where(RunMetric.name == "loss")
+        .order_by(RunMetric.step)
+    ).all()
+    assert [step for step, _ in losses] == list(range(1, 11))
+    # What was written stays, what was kept is added, and what is done again replaces it.
+    assert [value for _, value in losses[:5]] == [-1, 0.25, -3, -4, 0.2]
+    told = [step for step, _ in read_kept(folder / "metrics.jsonl")]
+    assert told == [*range(1, 6), *range(5, 11)]
 
 
 def test_attempts_run_out_with_a_sentence(session: Session) -> None:

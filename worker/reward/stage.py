@@ -55,9 +55,11 @@ def train_reward_model(
     started = time.monotonic()
     progress = progress if runtime.is_main else SilentProgress()
     data_hash = files.data_hash()
+    progress.note("Loading the base model")
     model, tokenizer, configuration, rows = _begin(
         *(files, configure, runtime, base_model, seed), is_quantised=is_quantised
     )
+    progress.note("Weighing answers and choosing the loss, by what the untrained network reads")
     prepared = _prepare(
         *(model, tokenizer, rows[0], configuration, runtime),
         progress=progress,
@@ -72,6 +74,8 @@ def train_reward_model(
     _tell_what_was_cut(data, configuration, progress)
     held_out = encode(rows[1], tokenizer, configuration.max_length)
     both = (data, held_out, configuration, runtime)
+    if has_curve:
+        progress.note("Measuring what more comparisons would bring")
     curve = curve_before(model, *both, progress=progress) if has_curve else None
     computing = Computing()
     model, taken = _train(
@@ -80,6 +84,7 @@ def train_reward_model(
         data_hash=data_hash,
         computing=computing,
     )
+    progress.note("Judging the model by held-out comparisons")
     found = assess(
         *(model, tokenizer, data, held_out, configuration),
         runtime=runtime,
