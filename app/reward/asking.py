@@ -33,7 +33,7 @@ class FlagChoice:
 
 def list_flags(session: Session, project_id: uuid.UUID) -> list[FlagChoice]:
     """Flags of the project about single completions, hidden ones that were answered included."""
-    n = func.count(FlagAnswer.id)
+    n = func.count(FlagAnswer.comparison_id)
     rows = session.execute(
         select(Flag, n)
         .outerjoin(FlagAnswer, FlagAnswer.flag_id == Flag.id)
