@@ -15,7 +15,7 @@ from app.agree.exact import Floats, wilson
 STRENGTHS = {
     1: "close (4, 5)",
     2: "better (3, 6)",
-    3: "clearly better (2, 7)",
+    3: "clear (2, 7)",
     4: "far better (1, 8)",
 }
 SURENESS = {1: "1, a guess", 2: "2", 3: "3", 4: "4", 5: "5, certain"}

@@ -127,8 +127,8 @@ def _said(one: Drift, n: int, opinion: Opinion, n_tested: int) -> Evidence:
     reach = NORMAL.inv_cdf(1 - RATE / max(n_tested, 1)) + NORMAL.inv_cdf(0.8)
     says = (
         f"From the first to the last of {n} answers the log-odds of the side that reward run {run} "
-        f"prefers changed by {effect.coefficient:+.2f}, 95% interval {effect.low:+.2f} to "
-        f"{effect.high:+.2f}, at equal margins."
+        f"prefers changed by {_signed(effect.coefficient)}, 95% interval {_signed(effect.low)} "
+        f"to {_signed(effect.high)}, at equal margins."
     )
     unseen = (
         f"At {n} answers odds that grow less than {math.exp(min(reach * error, 99)):,.1f} times "
@@ -140,3 +140,7 @@ def _said(one: Drift, n: int, opinion: Opinion, n_tested: int) -> Evidence:
         Kind.DRIFT, one.person, n, effect.coefficient, one.p, effect.low, one.is_flagged, says,
         unseen,
     )  # fmt: skip
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")

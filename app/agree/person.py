@@ -5,7 +5,7 @@ answers that others share.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -71,6 +71,7 @@ class Record:
     steadiness: Steadiness | None
     exclusions: Sequence[Exclusion]
     notes: Sequence[StaffNote]
+    deciders: dict[uuid.UUID, str]  # names of those who wrote and decided
     gold: Share
     gold_flags: Share
     told: list[Told]
@@ -111,10 +112,12 @@ class Portrait:
 def portrait(session: Session, project: Project, person: Person) -> Portrait:
     work = load_work(session, project.id)
     steady = {one.id: found for one, found in retested(session, project)}
+    exclusions, notes = _exclusions(session, project, person), _notes(session, project, person)
     record = Record(
         steady.get(person.id),
-        _exclusions(session, project, person),
-        _notes(session, project, person),
+        exclusions,
+        notes,
+        _names(session, {*(one.by_id for one in exclusions), *(one.by_id for one in notes)}),
         gold_by_person(session, project).get(person.id, Share(0, 0)),
         gold_flags(session, project, person),
         told(session, project, person),
@@ -243,6 +246,11 @@ def _exclusions(session: Session, project: Project, person: Person) -> Sequence[
         .where(Exclusion.project_id == project.id, Exclusion.person_id == person.id)
         .order_by(Exclusion.created_at.desc())
     ).all()
+
+
+def _names(session: Session, ids: Collection[uuid.UUID | None]) -> dict[uuid.UUID, str]:
+    found = session.execute(select(Person.id, Person.name).where(Person.id.in_(ids)))
+    return dict(found.all())
 
 
 def _notes(session: Session, project: Project, person: Person) -> Sequence[StaffNote]:
