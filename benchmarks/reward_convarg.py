@@ -134,6 +134,7 @@ def _say(report: Report, fold: int, result: dict[str, Any]) -> None:
         "log-loss": figures["log_loss"],
         "ECE as trained": figures["ece"],
         "ECE scaled": figures["ece_scaled"],
+        "ECE of an honest model, by chance": figures["ece_scaled_by_chance"],
         "temperature": figures["temperature"],
         "epochs": result["configuration"]["epochs"],
         "loss": result["configuration"]["loss"],
@@ -153,6 +154,7 @@ def _judge(report: Report, results: list[dict[str, Any]]) -> None:
     report.figures.update(
         {
             "the longer one wins, all folds (reference)": mean("longer_wins"),
+            "ECE of an honest model, by chance, all folds": mean("ece_scaled_by_chance"),
             "published, whole corpus": PUBLISHED,
             "frozen encoder, for comparison": FROZEN,
         }

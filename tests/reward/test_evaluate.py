@@ -5,6 +5,7 @@ import torch
 
 from worker.reward.data import Preference
 from worker.reward.evaluate import (
+    calibration_error_by_chance,
     evaluate,
     expected_calibration_error,
     longer_wins,
@@ -64,3 +65,16 @@ def test_a_temperature_from_other_pairs_makes_overconfident_scores_honest() -> N
     assert before > 0.15
     assert after < 0.03
     assert scaled_calibration_error(stated[:1]) is None
+
+
+def test_the_error_by_chance_is_that_of_honest_models_on_average() -> None:
+    stream = torch.Generator().manual_seed(0)
+    felt = (2 * torch.randn(800, generator=stream)).abs()
+    found, told = [], []
+    for _ in range(40):
+        right = torch.rand(800, generator=stream) < torch.sigmoid(felt)
+        differences = torch.where(right, felt, -felt)
+        found.append(expected_calibration_error(differences))
+        told.append(calibration_error_by_chance(differences))
+    assert sum(told) / 40 == pytest.approx(sum(found) / 40, rel=0.1)
+    assert calibration_error_by_chance(felt[:1]) is None

@@ -26,6 +26,7 @@ comparable between completions of one prompt, and say little across prompts.
 | log-loss | {log_loss} |
 | expected calibration error | {ece} |
 | the same after dividing scores by {temperature} | {ece_scaled} |
+| what an honest model of as many comparisons would show | {ece_scaled_by_chance} |
 {by_strength}
 
 The second row is the ceiling: no model can predict single answers better than people agree.
@@ -77,6 +78,7 @@ def write_card(path: Path, report: dict[str, Any]) -> None:
             log_loss=_with_error(figures["log_loss"], figures["log_loss_standard_error"]),
             ece=_figure(figures["ece"]),
             ece_scaled=_figure(figures["ece_scaled"]),
+            ece_scaled_by_chance=_figure(figures["ece_scaled_by_chance"]),
             temperature=_figure(figures["temperature"]),
             by_strength=_by_strength(figures["by_strength"]),
             longer_wins=_figure(figures["longer_wins"]),

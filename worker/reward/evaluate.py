@@ -1,5 +1,6 @@
 """What a reward model is worth on comparisons that it did not see."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ def evaluate(rows: Sequence[Preference], chosen: Tensor, rejected: Tensor) -> di
         "log_loss_standard_error": _standard_error(-logsigmoid(differences)),
         "ece": expected_calibration_error(differences),
         "ece_scaled": scaled_calibration_error(differences),
+        "ece_scaled_by_chance": calibration_error_by_chance(differences),
         "temperature": calibrate_temperature(differences) if rows else None,
         "by_strength": by_strength,
         "longer_wins": longer_wins(rows),
@@ -59,10 +61,8 @@ def expected_calibration_error(differences: Tensor) -> float | None:
     """
     if len(differences) == 0:
         return None
-    p = torch.sigmoid(differences)
-    confidence = torch.maximum(p, 1 - p)
+    confidence, bins = _binned(differences)
     right = (differences > 0).float() + 0.5 * (differences == 0).float()
-    bins = ((confidence - 0.5) * 2 * N_BINS).long().clamp(max=N_BINS - 1)
     gaps = [
         (right[bins == one].mean() - confidence[bins == one].mean()).abs() * (bins == one).sum()
         for one in range(N_BINS)
@@ -76,12 +76,37 @@ def scaled_calibration_error(differences: Tensor) -> float | None:
 
     Each half of the pairs is scaled by the temperature of the other, so that no pair judges itself.
     """
+    return expected_calibration_error(_scaled(differences)) if len(differences) > 1 else None
+
+
+def calibration_error_by_chance(differences: Tensor) -> float | None:
+    """The mean error of an honest model that states the same confidences, scaled; [N] → number.
+
+    In a bin of n pairs of confidence c that are right with chance c, the sum of right − c has
+    the variance Σ c (1 − c), and its size is on average √(2/π) of the standard deviation, by the
+    normal approximation. It takes pairs for independent, so pairs with a completion in common
+    have more chance in them. An error of that size says nothing against a model.
+    """
     if len(differences) < 2:
         return None
+    confidence, bins = _binned(_scaled(differences))
+    variances = torch.zeros(N_BINS).index_add_(0, bins, confidence * (1 - confidence))
+    return float(variances.sqrt().sum() * math.sqrt(2 / math.pi) / len(differences))
+
+
+def _scaled(differences: Tensor) -> Tensor:
+    """Each half over the temperature of the other, [N] → [N]."""
     scaled = differences.clone()
     for half in (0, 1):
         scaled[half::2] = differences[half::2] / calibrate_temperature(differences[1 - half :: 2])
-    return expected_calibration_error(scaled)
+    return scaled
+
+
+def _binned(differences: Tensor) -> tuple[Tensor, Tensor]:
+    """The confidence of each pair and the number of its bin, [N] → [N], [N]."""
+    p = torch.sigmoid(differences)
+    confidence = torch.maximum(p, 1 - p)
+    return confidence, ((confidence - 0.5) * 2 * N_BINS).long().clamp(max=N_BINS - 1)
 
 
 def longer_wins(rows: Sequence[Preference]) -> float | None:
