@@ -7,8 +7,10 @@ answered is the comparison's.
 import uuid
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.tables.base import Base, CreatedAt, Id, text_enum
@@ -87,3 +89,17 @@ class Turn(Base):
     )
     created_at: Mapped[CreatedAt]
     answered_at: Mapped[datetime | None]
+
+
+class TurnDraft(Base):
+    """A choice between a turn's two answers that is half given; gone once it is given."""
+
+    __tablename__ = "turn_draft"
+    __table_args__ = (CheckConstraint("version >= 1", name="version_range"),)
+
+    turn_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("turn.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int]
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime]

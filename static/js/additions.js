@@ -38,8 +38,6 @@ function begin() {
   field()?.toggleAttribute("data-quiet", !isWritten);
 }
 
-const isTyping = (target) => target.matches?.('textarea, select, [contenteditable], input:not([type="radio"]):not([type="checkbox"])');
-
 const marks = () => [...document.querySelectorAll("#spans select")];
 
 // The browser takes the focus out of a closed panel only when it paints; the next key may be faster.
@@ -66,10 +64,7 @@ document.addEventListener("keydown", (event) => {
   const panel = document.getElementById("spans");
   if (!panel || event.ctrlKey || event.metaKey || event.altKey) return;
   const isInside = panel.matches(":popover-open") && panel.contains(event.target);
-  const opens = event.key === "m" && !event.repeat && !isTyping(event.target)
-    && !document.querySelector('[popover]:popover-open, .flag[data-key="m"]');
-  if (opens) { panel.showPopover(); marks()[0]?.focus(); }
-  const isDone = opens || (isInside && event.target.matches("select") && mark(event));
+  const isDone = isInside && event.target.matches("select") && mark(event);
   if (isDone) event.preventDefault();
   // Nothing that is typed in the panel is a key of the page.
   if (isDone || isInside) event.stopPropagation();
@@ -79,13 +74,16 @@ document.addEventListener("keydown", (event) => {
 // In the capturing phase, before the page's own keys: Enter in a rewrite is a new line.
 document.addEventListener("keydown", (event) => {
   if (event.target.id === "rewrite" && event.key === "Enter" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
-  if (event.key !== "w" || event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
-  if (!field() || document.querySelector('[popover]:popover-open, .flag[data-key="w"]')) return;
-  event.preventDefault();
-  event.stopPropagation();
-  open();
 }, true);
 
+// At once, for the next key may be fast.
+function startMarking() {
+  document.getElementById("spans")?.showPopover();
+  marks()[0]?.focus();
+}
+
+document.addEventListener("prefloop:mark", startMarking);
+document.addEventListener("prefloop:rewrite", open);
 document.addEventListener("click", (event) => { if (event.target.closest?.(".opens-rewrite")) open(); });
 document.addEventListener("change", (event) => { if (event.target.name === "rating") follow(); });
 document.addEventListener("prefloop:pair", begin);

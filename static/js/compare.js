@@ -1,6 +1,8 @@
 // One round trip a comparison: where the focus goes, what is announced, and what happens when the
 // connection is gone.
 
+import { say } from "./toasts.js";
+
 const toasts = document.getElementById("toasts");
 let renewal;
 
@@ -30,14 +32,6 @@ function renewLease() {
 function begin() {
   awaitRenewal();
   document.dispatchEvent(new CustomEvent("prefloop:pair"));
-}
-
-export function say(words) {
-  const toast = document.createElement("p");
-  toast.className = "toast is-danger";
-  toast.setAttribute("role", "alert");
-  toast.textContent = words;
-  toasts.replaceChildren(toast);
 }
 
 function settle() {

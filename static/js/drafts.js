@@ -2,7 +2,7 @@
 // with a version. Whichever version is newest is what every tab and device shows.
 
 const PREFIX = "prefloop.draft.";
-const OURS = new Set(["csrf_token", "idempotency_key", "assignment_id", "revision", "back"]);
+const OURS = new Set(["csrf_token", "idempotency_key", "assignment_id", "turn_id", "revision", "back"]);
 const MEASURED = new Set(["seconds", "times"]);
 const WAIT_MS = 1000;
 const AGAIN_MS = 5000;
@@ -14,8 +14,8 @@ const pair = () => document.getElementById("pair");
 const form = () => document.getElementById("answer");
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-function keyOf({ person, assignment, comparison }) {
-  const subject = assignment ?? comparison;
+function keyOf({ person, assignment, comparison, turn }) {
+  const subject = assignment ?? turn ?? comparison;
   return subject ? `${PREFIX}${person}.${subject}` : "";
 }
 
@@ -115,7 +115,7 @@ function offerBack(mine) {
 function begin() {
   clearTimeout(timer);
   const before = draft?.key;
-  const { assignment, comparison, collect, version, draft: given } = pair()?.dataset ?? {};
+  const { turn, assignment = turn, collect, version, draft: given } = pair()?.dataset ?? {};
   const key = form() ? keyOf(pair().dataset) : "";
   if (before && before !== key) localStorage.removeItem(before);
   draft = null;

@@ -1,4 +1,7 @@
-// Flags that wait for another flag, and answers that can be taken back by a second click.
+// Flags that wait for another flag, answers that can be taken back by a second click, and the way to
+// a flag that must be answered and is not.
+
+import { say } from "./toasts.js";
 
 function isYes(flag) {
   return flag?.querySelector('input[value="1"]')?.checked && !flag.hidden;
@@ -15,7 +18,8 @@ function showAsked() {
   const waiting = [...document.querySelectorAll(".flag[data-needs]")];
   for (const flag of [...waiting, ...waiting]) {
     flag.hidden = !isYes(conditionOf(flag));
-    flag.querySelectorAll("input").forEach((input) => { input.disabled = flag.hidden; });
+    const isNeeded = Boolean(flag.querySelector(".needed"));
+    flag.querySelectorAll("input").forEach((input) => { input.disabled = flag.hidden; input.required = isNeeded; });
   }
 }
 
@@ -28,6 +32,28 @@ document.addEventListener("click", (event) => {
   else input.dataset.on = "yes";
   showAsked();
 });
+
+// It may stand far above, or on the side that a narrow screen does not show.
+function lead() {
+  const flag = [...document.querySelectorAll("#answer .flag")].find((one) => one.querySelector("input:invalid"));
+  if (!flag || !document.querySelector('#answer [name="rating"]:checked')) return;
+  const { place } = flag.dataset;
+  const { side } = document.documentElement.dataset;
+  if (side && place && !flag.checkVisibility()) document.querySelector(`[data-reading="show-${place === "left" ? "a" : "b"}"]`)?.click();
+  const name = flag.querySelector(".flag-name").firstChild.textContent.trim();
+  const where = { left: " for answer A", right: " for answer B" }[place] ?? "";
+  say(`Please answer “${name}”${where}. Your answer is still here.`);
+  flag.querySelector("input").focus();
+  flag.scrollIntoView({ block: "nearest" });
+}
+
+let isLed = false;
+document.addEventListener("invalid", (event) => {
+  if (!event.target.closest(".flag")) return;
+  event.preventDefault();
+  if (!isLed) queueMicrotask(() => { isLed = false; lead(); });
+  isLed = true;
+}, true);
 
 function begin() {
   document.querySelectorAll(".flag input[data-on]").forEach((input) => delete input.dataset.on);

@@ -38,6 +38,10 @@ function panel(id) {
   document.getElementById(id)?.togglePopover();
 }
 
+function ask(deed) {
+  if (!document.querySelector("[popover]:popover-open")) document.dispatchEvent(new CustomEvent(deed));
+}
+
 const deeds = {
   c() {
     document.getElementById("comment-field")?.removeAttribute("data-quiet");
@@ -45,6 +49,8 @@ const deeds = {
   },
   e() { form()?.querySelector('[name="is_about_equal"]')?.click(); },
   b() { form()?.querySelector('[name="is_both_bad"]')?.click(); },
+  m() { ask("prefloop:mark"); },
+  w() { ask("prefloop:rewrite"); },
   s() { if (pair()?.dataset.assignment) panel("skip"); },
   z() { document.querySelector('[data-deed="z"]')?.click(); },
   ","() { document.querySelector('[data-deed=","]')?.click(); },

@@ -48,6 +48,7 @@ export function put(url, body) {
   const fields = body.filter(([name, value]) => name !== "csrf_token" && typeof value === "string");
   const given = Object.fromEntries(fields);
   const id = given.assignment_id;
+  if (!id) return false; // A conversation waits for its answer, so nothing can be sent behind it.
   const entry = { id, person: person(), url, collect: pair().dataset.collect, fields, at: Date.now(), refusal: "" };
   const isKept = write([...read().filter((one) => one.id !== id), entry]);
   if (isKept) schedule();

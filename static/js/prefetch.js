@@ -1,9 +1,9 @@
 // The next pair is fetched while this one is read, and shown at the press of the key. The answer goes
 // through the outbox, so that nothing is lost on the way, and its response brings the pair after.
 
-import { say } from "./compare.js";
 import { flush, isEmpty, put } from "./outbox.js";
 import { pairIn } from "./sending.js";
+import { say } from "./toasts.js";
 
 const AGAIN_MS = 5000;
 // The lease ahead is not trusted to its last seconds: clocks and networks differ.

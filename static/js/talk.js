@@ -1,13 +1,15 @@
 // A conversation: where the focus goes, what is typed stays, and the keys that the compare page
 // does not have.
 
+import { say } from "./toasts.js";
+
 const pair = () => document.getElementById("pair");
 const words = () => document.getElementById("words");
 const stage = () => pair()?.dataset.stage;
 const isTyping = (target) => target.matches?.('textarea, input:not([type="radio"]):not([type="checkbox"])');
 
 // What is typed is kept in this browser until it is sent, by conversation and turn.
-const key = () => `prefloop:talk:${pair().dataset.draft}`;
+const key = () => `prefloop:talk:${pair().dataset.place}`;
 
 function keep() {
   try {
@@ -68,14 +70,6 @@ function settle() {
   before = now;
 }
 
-function complain(sentence) {
-  const toast = document.createElement("p");
-  toast.className = "toast is-danger";
-  toast.setAttribute("role", "alert");
-  toast.textContent = sentence;
-  document.getElementById("toasts").replaceChildren(toast);
-}
-
 const isPoll = (event) => event.detail?.ctx?.sourceElement?.matches("[data-waits]");
 let sent = "";
 
@@ -93,7 +87,7 @@ document.addEventListener("htmx:after:swap", (event) => {
   settle();
 });
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail?.ctx && !isPoll(event)) complain("No connection to the server. What you wrote is still here: send it again.");
+  if (event.detail?.ctx && !isPoll(event)) say("No connection to the server. What you wrote is still here: send it again.");
 });
 
 document.addEventListener("input", (event) => {
@@ -123,3 +117,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 begin();
+document.dispatchEvent(new CustomEvent("prefloop:pair"));

@@ -187,12 +187,37 @@ def test_the_lease_is_renewed_well_before_it_runs_out_however_short_it_is(
     assert current(page) in (asked.value.post_data or "")
 
 
+def test_who_misses_a_flag_is_led_to_it_with_and_without_a_connection(
+    visit: Visit, session: Session, live: Live
+) -> None:
+    project, (alice,) = make_world(session, "alice")
+    make_flag(session, project, "Harmful", is_required=True, shortcut="x")
+    page = visit(alice, COLLECT, size=NARROW)
+    before = current(page)
+    live.stop()
+    page.keyboard.press("3")
+    page.keyboard.press("x")
+    page.keyboard.press("0")
+    page.keyboard.press("Enter")
+    toast = page.locator(".toast.is-danger")
+    expect(toast).to_contain_text("Please answer “Harmful” for answer B")
+    # It stood on the side that was not shown.
+    expect(page.locator(".side-b").get_by_role("radio", name="Yes")).to_be_focused()
+    expect(page.locator("input[name=rating]:checked")).to_have_value("3")
+    live.start()
+    page.keyboard.press("Shift+X")
+    page.keyboard.press("Enter")
+    wait_for_next(page, before)
+    expect(toast).to_have_count(0)
+
+
 def test_a_refusal_is_said_in_the_servers_words_and_the_answer_stays(
     visit: Visit, session: Session
 ) -> None:
     project, (alice,) = make_world(session, "alice")
-    make_flag(session, project, "Harmful", is_required=True)
     page = visit(alice, COLLECT)
+    # The page does not know it yet.
+    make_flag(session, project, "Harmful", is_required=True)
     page.keyboard.press("3")
     page.keyboard.press("Enter")
     expect(page.locator(".toast.is-danger")).to_contain_text("Please answer “Harmful”")

@@ -1,6 +1,7 @@
 """Ranking, rating and writing in a real browser, by keyboard alone."""
 
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -14,10 +15,11 @@ from app.tables.kinds import (
     Span,
     SpanReason,
 )
+from app.tables.projects import FlagScope
 from app.tables.work import PromptControl, PromptControlTime
 from tests.browser.conftest import NARROW, Visit, console_is_clean, fits_its_width, is_accessible
 from tests.collect.test_kinds import URL, world
-from tests.collect.worlds import make_annotators, make_world
+from tests.collect.worlds import make_annotators, make_flag, make_world
 from tests.support import make_project
 
 pytestmark = [pytest.mark.browser]
@@ -93,7 +95,13 @@ def test_sentences_are_marked_by_keyboard(session: Session, visit: Visit) -> Non
     message = Message(role="user", content="Count.")
     add_prompts(session, project, [PromptIn(messages=[message], completions=answers)])
     session.commit()
+    make_flag(session, project, "Muddled", scope=FlagScope.PROMPT)
     page = visit(alice, "/projects/garden/collect")
+    # Where many flags took the letters before it; after a full stop the letter is the flag's.
+    page.evaluate("document.querySelector('.flag').dataset.key = '.m'")
+    page.keyboard.press(".")
+    page.keyboard.press("m")
+    expect(page.get_by_role("radio", name="Yes")).to_be_checked()
     page.keyboard.press("m")
     page.keyboard.press("j")
     page.keyboard.press("1")

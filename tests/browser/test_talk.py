@@ -1,6 +1,7 @@
 """A conversation in a real browser, by keyboard alone, with the worker's lane behind it."""
 
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -29,6 +30,13 @@ def test_a_conversation_by_keyboard_alone(session: Session, visit: Visit) -> Non
         page.locator(".side-a").wait_for()
         assert is_accessible(page)
         page.keyboard.press("7")
+        page.keyboard.press("b")
+        expect(page.locator("#saved")).to_have_text("Saved")
+        # Another browser, as far as drafts go.
+        page.evaluate("localStorage.clear()")
+        page.reload()
+        expect(page.locator("input[name=rating]:checked")).to_have_value("7")
+        expect(page.locator("[name=is_both_bad]")).to_be_checked()
         page.keyboard.press("Enter")
         page.locator("#words:focus").wait_for()
         assert page.locator(".turn").count() == 2

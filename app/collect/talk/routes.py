@@ -4,11 +4,14 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.collect.routes.pages import asked_in
+from app.collect.forms import DraftForm
+from app.collect.routes.pages import asked_in, draft_kept
 from app.collect.service import check_times
 from app.collect.talk import queries, service
+from app.collect.talk.drafts import save_turn_draft, turn_draft_of
 from app.collect.talk.forms import ChoiceForm, EndForm, MessageForm, TurnForm
 from app.collect.talk.queries import Stage
 from app.projects.asking import asking_of
@@ -54,6 +57,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
         "asking": asking_of(session, project.id),
         "why": None,
         "left": None,
+        "draft": None,
     }
     if desk.stage is Stage.BEGIN:
         context["left"] = service.find_left(session, project.id, access.person.id)
@@ -65,6 +69,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
             context["why"] = "no_policy"
     if desk.stage is Stage.CHOOSE:
         context |= asked_in(context["asking"], {})
+        context["draft"] = turn_draft_of(session, desk.turn.id) if desk.turn else None
     return context
 
 
@@ -127,6 +132,15 @@ def _seconds(form: ChoiceForm, turn: Turn) -> float:
     claimed = UNCOUNTED_SECONDS if form.seconds is None else form.seconds
     open_for = (utc_now() - turn.answered_at).total_seconds() if turn.answered_at else 0.0
     return max(0.0, min(claimed, open_for))
+
+
+@router.post("/drafts")
+def save_draft(
+    session: SessionDep, access: AnnotatorAccess, form: Annotated[DraftForm, Form()]
+) -> JSONResponse:
+    """Keep what is half chosen; the assignment of a choice is its turn."""
+    turn = _own(session, access, form.assignment_id)
+    return draft_kept(save_turn_draft(session, turn, version=form.version, content=form.content))
 
 
 @router.post("/retries")

@@ -18,6 +18,7 @@ from app.collect.leases import Nothing, Why, must_read
 from app.collect.queries import take_room
 from app.collect.service import FlagIn, TimeIn, record_comparison
 from app.collect.standing import one_at_a_time, standing
+from app.collect.talk.drafts import drop_turn_draft
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Comparison, Draw, Pair
@@ -221,6 +222,7 @@ def choose(session: Session, turn: Turn, annotator_id: uuid.UUID, choice: Choice
     if turn.comparison_id is None:
         turn.comparison_id = comparison.id
         turn.chosen_id = pair.completion_a_id if choice.rating <= 4 else pair.completion_b_id
+        drop_turn_draft(session, turn.id)
         session.flush()
     return comparison
 
