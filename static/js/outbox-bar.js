@@ -56,6 +56,7 @@ function waiting({ isThere, since, why }, entries) {
   } else if (!isThere) {
     const what = n ? `${count(n)} ${n === 1 ? "waits" : "wait"} in this browser and ${n === 1 ? "is" : "are"} sent when it is back. ` : "What you answer is kept in this browser.";
     line.append(`No connection since ${time(since)}. ${what}`);
+    if (document.getElementById("answer")?.dataset.waiting) line.append("The answer on this page is among them; the next one comes then. ");
     if (n) line.append(button("Send now", () => ask("prefloop:send")));
   } else if (entries.some(isOld)) {
     line.append(`${count(n)} ${n === 1 ? "is" : "are"} being sent.`);

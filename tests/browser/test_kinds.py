@@ -1,11 +1,14 @@
 """Ranking, rating and writing in a real browser, by keyboard alone."""
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import expect
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.collect.intake import CompletionIn, Message, PromptIn, add_prompts
+from app.tables.base import utc_now
 from app.tables.collect import Completion
 from app.tables.kinds import (
     CompletionRating,
@@ -63,6 +66,28 @@ def test_a_day_of_ranking_rating_and_writing_by_keyboard(session: Session, visit
     numbered = {one for kind, _, one in spent if kind is PromptKind.RANK}
     assert numbered & set(order)
     assert console_is_clean(page)
+
+
+def test_time_away_from_a_page_of_any_kind_counts_for_two_minutes_at_most(
+    session: Session, visit: Visit
+) -> None:
+    _, (alice,) = world(session, "alice", n=1)
+    page = visit(alice, f"{URL}/rank")
+    page.clock.install()
+    for kind, keys in (("rank", "123"), ("rate", "456"), ("demonstrate", "So.")):
+        page.goto(page.url.rsplit("/", 1)[0] + f"/{kind}")
+        an_hour_ago = utc_now() - timedelta(hours=1)
+        session.execute(update(PromptAssignment).values(created_at=an_hour_ago))
+        session.commit()
+        page.clock.run_for(10_000)
+        page.keyboard.press("Shift")
+        page.clock.run_for(1_800_000)
+        page.keyboard.type(keys)
+        page.clock.run_for(5_000)
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("You have done everything here").wait_for()
+    spent = dict(session.execute(select(PromptAssignment.kind, PromptAssignment.seconds)).all())
+    assert spent == {kind: pytest.approx(135, abs=4) for kind in PromptKind}
 
 
 def test_the_better_answer_is_rewritten_by_keyboard(session: Session, visit: Visit) -> None:

@@ -106,6 +106,7 @@ def test_without_a_connection_the_next_pair_shows_all_the_same_and_answers_go_in
         page.keyboard.press(rating)
         page.keyboard.press("Enter")
         expect(bar).to_contain_text("2 answers wait")
+    expect(bar).to_contain_text("The answer on this page is among them")
     live.start()
     expect(page.locator("#pair")).not_to_have_attribute(
         "data-assignment", str(following.id), timeout=30_000

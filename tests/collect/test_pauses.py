@@ -20,13 +20,14 @@ URL = "/projects/garden/collect"
 def test_a_person_rests_until_a_day_and_comes_back_at_will(
     session: Session, browsing: Browsing
 ) -> None:
-    _, (alice,) = make_world(session, "alice")
+    _, (alice,) = make_world(session, "alice", is_ranking_on=True, is_talk_on=True)
     browsing.sign_in(alice)
     assert browsing.post(f"{URL}/pauses", {"until": "yesterday"}).status_code == 422
     assert browsing.post(f"{URL}/pauses", {"until": "2020-01-01"}).status_code == 422
     day = (utc_now() + timedelta(days=3)).date()
     assert browsing.post(f"{URL}/pauses", {"until": day.isoformat()}).status_code == 303
-    assert "You are taking a rest" in browsing.get(URL).text
+    for place in (URL, f"{URL}/kinds/rank", f"{URL}/talk"):
+        assert "You are taking a rest" in browsing.get(place).text
     assert "Come back now" in browsing.get("/").text
     assert browsing.post(f"{URL}/resumptions").status_code == 303
     assert "You are taking a rest" not in browsing.get(URL).text

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
+from app.accounts.queries import pause_of
 from app.collect.forms import DraftForm
 from app.collect.routes.pages import asked_in, draft_kept
 from app.collect.service import check_times
@@ -58,6 +59,7 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
         "why": None,
         "left": None,
         "draft": None,
+        "pause": None,
     }
     if desk.stage is Stage.BEGIN:
         context["left"] = service.find_left(session, project.id, access.person.id)
@@ -65,6 +67,8 @@ def _context(session: Session, access: Access) -> dict[str, Any]:
         if nothing := service.why_not(session, project, access.person.id):
             hindrance = nothing.hindrance.sentence if nothing.hindrance else ""
             context |= {"why": nothing.why.value, "hindrance": hindrance}
+            if access.is_paused:
+                context["pause"] = pause_of(session, project.id, access.person.id)
         elif not queries.has_policy(session, project.id):
             context["why"] = "no_policy"
     if desk.stage is Stage.CHOOSE:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
+from app.accounts.queries import pause_of
 from app.collect.kinds import leases, queries, service
 from app.collect.kinds.drafts import prompt_draft_of
 from app.collect.leases import Nothing
@@ -37,7 +38,8 @@ def next_prompt(session: Session, access: Access, kind: PromptKind) -> dict[str,
     context = context_of(session, access, kind)
     if isinstance(found, Nothing):
         hindrance = found.hindrance.sentence if found.hindrance else ""
-        return {**context, "why": found.why.value, "hindrance": hindrance}
+        pause = pause_of(session, access.project.id, access.person.id) if access.is_paused else None
+        return {**context, "why": found.why.value, "hindrance": hindrance, "pause": pause}
     return {
         **context,
         "assignment": found,
@@ -64,6 +66,7 @@ def context_of(session: Session, access: Access, kind: PromptKind) -> dict[str, 
         "draft": None,
         "why": None,
         "skipped": None,
+        "pause": None,
     }
 
 
