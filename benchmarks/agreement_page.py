@@ -13,8 +13,9 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
+from app.agree.flags import by_flag
 from app.agree.patterns import Filter
-from app.agree.service import by_flag, overview
+from app.agree.service import overview
 from app.agree.upkeep import catch_up, catch_up_flags
 from app.db import migrate
 from app.postgres import EmbeddedPostgres

@@ -12,7 +12,8 @@ from app.agree.cost import charts as cost_tables
 from app.agree.cost.other_kinds import kind_parts, kind_rows
 from app.agree.cost.service import costs
 from app.agree.decisions import find_seen
-from app.agree.forms import read_filter
+from app.agree.flags import by_flag, course_of, find_flag
+from app.agree.forms import read_filter, read_flag
 from app.agree.opinions import every_verdict, read_pair
 from app.agree.patterns import Filter
 from app.agree.person import portrait
@@ -28,6 +29,7 @@ from app.web.downloads import csv_response
 router = APIRouter(prefix="/api/v1/projects/{slug}/agreement")
 
 FilterDep = Annotated[Filter, Depends(read_filter)]
+FlagDep = Annotated[uuid.UUID | None, Depends(read_flag)]
 
 
 @router.get("")
@@ -70,8 +72,19 @@ def two_groups(
 
 @router.get("/flags.csv")
 def flags(access: StaffAccess, session: SessionDep, chosen: FilterDep) -> Response:
-    text = tables.flags_as_csv(service.by_flag(session, access.project, chosen))
+    text = tables.flags_as_csv(by_flag(session, access.project, chosen))
     return csv_response(text, "agreement-by-flag.csv")
+
+
+@router.get("/flag-weeks.csv")
+def flag_weeks(
+    access: StaffAccess, session: SessionDep, chosen: FilterDep, flag: FlagDep
+) -> Response:
+    """A row a week of the flag asked for, or of that with most answers."""
+    one = find_flag(by_flag(session, access.project, chosen), flag)
+    if one is None:
+        raise NotFound("Nobody has answered a flag yet.")
+    return csv_response(tables.flag_weeks_as_csv(one.flag, course_of(one)), "flag-by-week.csv")
 
 
 @router.get("/retests.csv")

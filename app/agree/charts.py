@@ -55,7 +55,7 @@ def week_chart(weeks: Sequence[Cut], csv_url: str) -> Markup:
         band.append((number, limits.low, limits.high))
     return line_chart(
         "alpha-by-week",
-        _movement("Alpha", points, band) or "Alpha of each week’s pairs",
+        movement("Alpha", points, band) or "Alpha of each week’s pairs",
         [Series("alpha", points, band)],
         Axis("week", is_whole=True),
         Axis("ordinal alpha", high=1),
@@ -79,7 +79,7 @@ def raw_chart(weeks: Sequence[Cut], csv_url: str) -> Markup:
     )
     return line_chart(
         "raw-by-week",
-        _movement("Raw side agreement", points, band) or "Raw side agreement of each week’s pairs",
+        movement("Raw side agreement", points, band) or "Raw side agreement of each week’s pairs",
         [Series("same side", points, band), published],
         Axis("week", is_whole=True),
         Axis("same side", low=0.4, high=1),
@@ -141,11 +141,12 @@ def _numbered(weeks: Sequence[Cut]) -> list[tuple[int, Cut]]:
     return [((week - dated[0][0]).days // 7 + 1, one) for week, one in dated]
 
 
-def _movement(
+def movement(
     what: str,
     points: Sequence[tuple[int, float | None]],
     band: Sequence[tuple[int, float | None, float | None]],
 ) -> str:
+    """What happened from the first week to the last, in a sentence; empty for less than two."""
     known = [k for k, (_, value) in enumerate(points) if value is not None]
     if len(known) < 2:
         return ""

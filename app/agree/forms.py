@@ -32,6 +32,14 @@ def read_group(group: str = "") -> uuid.UUID | None:
         raise Invalid("There is no such group.", field="group") from None
 
 
+def read_flag(flag: str = "") -> uuid.UUID | None:
+    """A flag named in a page's address; None for none. Raises Invalid."""
+    try:
+        return uuid.UUID(flag) if flag else None
+    except ValueError:
+        raise Invalid("There is no such flag.", field="flag") from None
+
+
 def _version(text: str) -> uuid.UUID:
     if not text:
         return EVERY_VERSION

@@ -15,6 +15,7 @@ from app.agree.intervals import (
     Interval,
     many_alphas,
     pattern_coincidences,
+    pattern_interval,
     percentiles,
 )
 from app.agree.stream import AgreementState, Reading
@@ -26,6 +27,7 @@ DOMINANT = 0.75
 # Of fewer answers than these, most may be on one side by chance.
 FEWEST_FOR_SIDES = 20
 DRAWS = 1_000
+FLAG_DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,17 @@ def intervals(
 
 @dataclass(frozen=True)
 class FlagFigures:
-    """Agreement on a flag. `share` is how often it was answered yes (or its mean rating)."""
+    """Agreement on a flag. `share` is how often it was answered yes (or its mean rating).
+
+    The ranges are 95%, by resampling units.
+    """
 
     alpha: float | None
+    alpha_range: Interval
     raw: float | None
     ac1: float | None
     share: float | None
+    share_range: Interval
     n_units: int
     n_shared: int
     n_answers: int
@@ -113,13 +120,24 @@ def flag_figures(counts: Integers, times: Integers, level: Level, values: Floats
     coincidence = np.tensordot(how_often.astype(np.float64), pattern_coincidences(shared), (0, 0))
     return FlagFigures(
         alpha=alpha_of(coincidence, level, values) if len(shared) else None,
+        alpha_range=pattern_interval(shared, how_often, level, values, draws=FLAG_DRAWS),
         raw=observed_agreement(shared, identity_weights(len(values)), how_often),
         ac1=gwet(shared, identity_weights(len(values)), how_often),
         share=float(given @ values / given.sum()) if given.sum() else None,
+        share_range=_share_range(counts, times, values),
         n_units=int(times.sum()),
         n_shared=int(how_often.sum()),
         n_answers=int(given.sum()),
     )
+
+
+def _share_range(counts: Integers, times: Integers, values: Floats) -> Interval:
+    n = int(times.sum())
+    if n < FEWEST_ITEMS:
+        return Interval(None, None)
+    drawn = np.random.default_rng(0).multinomial(n, times / n, size=FLAG_DRAWS)  # [D, P]
+    given = drawn @ counts  # [D, K]
+    return percentiles(list(given @ values / given.sum(axis=1)), 0.95)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.groups import groups_of
@@ -18,7 +17,6 @@ from app.agree.intervals import Interval, two_way_interval
 from app.agree.patterns import (
     Filter,
     Patterns,
-    flag_patterns,
     n_counted,
     patterns_by_week,
     pooled,
@@ -26,18 +24,15 @@ from app.agree.patterns import (
 )
 from app.agree.reading import (
     Figures,
-    FlagFigures,
     Steadiness,
     figures,
-    flag_figures,
     steadiness,
 )
-from app.agree.tally import N_CELLS
 from app.agree.upkeep import catch_up, catch_up_flags
 from app.tables.accounts import Person
 from app.tables.agree import AgreementProgress
 from app.tables.groups import PersonGroup
-from app.tables.projects import Flag, FlagKind, GuidelineVersion, Project
+from app.tables.projects import GuidelineVersion, Project
 
 SCALE = np.arange(1.0, 9)
 # The wide interval is drawn anew when the answers have grown by a twentieth.
@@ -146,39 +141,6 @@ def _draw_wide(session: Session, progress: AgreementProgress, n: int) -> None:
         found = two_way_interval(items, people, ratings, Level.ORDINAL, SCALE, draws=WIDE_DRAWS)
     progress.wide_low, progress.wide_high = found.low, found.high
     session.flush()
-
-
-@dataclass(frozen=True)
-class Answered:
-    flag: Flag
-    figures: FlagFigures | None
-
-
-def by_flag(session: Session, project: Project, chosen: Filter) -> list[Answered]:
-    """Every flag of the project with its figures; None where nobody answered it."""
-    catch_up_flags(session, project.id)
-    found = flag_patterns(session, project.id, chosen)
-    flags = session.scalars(
-        select(Flag).where(Flag.project_id == project.id).order_by(Flag.position, Flag.label)
-    )
-    return [
-        Answered(
-            flag,
-            _flag_figures(flag, pooled(found[flag.id].values(), N_CELLS))
-            if flag.id in found
-            else None,
-        )
-        for flag in flags
-    ]
-
-
-def _flag_figures(flag: Flag, patterns: Patterns) -> FlagFigures:
-    counts = patterns.counts
-    if flag.kind is FlagKind.RATING_7:
-        return flag_figures(counts[:, 1:8], patterns.times, Level.ORDINAL, np.arange(1.0, 8))
-    answers = counts[:, [0, 1, 8]] if flag.kind is FlagKind.YES_NO_NA else counts[:, :2]
-    values = np.array([0.0, 1.0, 0.0])[: answers.shape[1]]
-    return flag_figures(answers, patterns.times, Level.NOMINAL, values)
 
 
 @dataclass(frozen=True)

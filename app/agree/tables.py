@@ -1,15 +1,18 @@
 """Agreement as rows for CSV files and JSON. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from app.agree.calibration import Claim
 from app.agree.evidence import Kind
+from app.agree.flags import Answered
 from app.agree.person import Portrait
-from app.agree.reading import Figures
-from app.agree.service import Answered, Cut, Two
+from app.agree.reading import Figures, FlagFigures
+from app.agree.service import Cut, Two
 from app.agree.workforce import Workforce
 from app.spreadsheet import as_csv
+from app.tables.projects import Flag
 
 COLUMNS = (
     *("alpha", "alpha_low", "alpha_high", "interval_alpha", "side_alpha"),
@@ -44,27 +47,31 @@ def two_as_csv(two: Two) -> str:
 
 
 FLAG_COLUMNS = (
-    "alpha",
-    "raw_agreement",
-    "ac1",
-    "share_or_mean",
-    "n_units",
-    "n_shared",
-    "n_answers",
+    *("alpha", "alpha_low", "alpha_high", "raw_agreement", "ac1"),
+    *("share_or_mean", "share_low", "share_high", "n_units", "n_shared", "n_answers"),
 )
 
 
+def flag_values(found: FlagFigures | None) -> list[float | int | None]:
+    """In the order of `FLAG_COLUMNS`; what is undefined is None."""
+    if found is None:
+        return [None] * 8 + [0] * 3
+    f = found
+    alpha, share = f.alpha_range, f.share_range
+    return [
+        *(f.alpha, alpha.low, alpha.high, f.raw, f.ac1),
+        *(f.share, share.low, share.high, f.n_units, f.n_shared, f.n_answers),
+    ]
+
+
 def flags_as_csv(flags: Sequence[Answered]) -> str:
-    rows = []
-    for one in flags:
-        f = one.figures
-        found = (
-            [f.alpha, f.raw, f.ac1, f.share, f.n_units, f.n_shared, f.n_answers]
-            if f
-            else [None] * 4 + [0] * 3
-        )
-        rows.append([one.flag.key, one.flag.kind.value, *found])
+    rows = [[one.flag.key, one.flag.kind.value, *flag_values(one.figures)] for one in flags]
     return as_csv(["flag", "kind", *FLAG_COLUMNS], rows)
+
+
+def flag_weeks_as_csv(flag: Flag, weeks: Mapping[date, FlagFigures]) -> str:
+    rows = [[flag.key, week.isoformat(), *flag_values(one)] for week, one in weeks.items()]
+    return as_csv(["flag", "week", *FLAG_COLUMNS], rows)
 
 
 def workforce_rows(found: Workforce) -> tuple[list[str], list[list[Any]]]:

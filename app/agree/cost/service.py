@@ -12,12 +12,12 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from app.agree import patterns as agreement
-from app.agree import service as agreeing
 from app.agree.cost import queries
 from app.agree.cost.eta import RECENT_DAYS, Eta, days_until_done
 from app.agree.cost.price import UNKNOWN, Price, Spent, price
 from app.agree.cost.upkeep import catch_up_work
 from app.agree.cost.wages import Wages, wages_of
+from app.agree.flags import by_flag
 from app.agree.newcomers import ready_people
 from app.agree.reading import Figures, figures
 from app.agree.upkeep import catch_up
@@ -254,9 +254,7 @@ def _buttons(session: Session, project: Project, wages: Wages) -> list[Button]:
     for row in queries.control_weeks(session, project.id):
         rows[row.control, row.flag_id].append(row)
     whole = math.fsum(row.seconds for part in rows.values() for row in part)
-    alphas = {
-        one.flag.id: one.figures for one in agreeing.by_flag(session, project, agreement.Filter())
-    }
+    alphas = {one.flag.id: one.figures for one in by_flag(session, project, agreement.Filter())}
     worths = queries.flag_worths(session, project.id)
     found = [
         _button(name, part, wages, whole)

@@ -1,7 +1,8 @@
 """The pages of agreement for admins and researchers."""
 
+import uuid
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,8 +10,9 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from app.accounts.groups import find_group
-from app.agree import charts, queries, service
-from app.agree.forms import read_filter
+from app.agree import charts, flag_charts, queries, service
+from app.agree.flags import by_flag, course_of, find_flag
+from app.agree.forms import read_filter, read_flag
 from app.agree.patterns import Filter
 from app.agree.researcher_chart import NAMES, researcher_chart
 from app.agree.researchers import with_researchers
@@ -35,12 +37,8 @@ def show(request: Request, access: StaffAccess, session: SessionDep, chosen: Fil
     researchers = with_researchers(session, access.project)
     context = {
         **tools(access, "overview"),
+        **_filter_context(session, access, chosen),
         "found": found,
-        "chosen": chosen,
-        "is_filtered": bool(asked),
-        "asked": asked,
-        "version_choices": _version_choices(session, access),
-        "group_choices": group_choices(session, access),
         "researchers": researchers,
         "sources": NAMES,
         "researcher_chart": researcher_chart(researchers, f"{api}/researchers.csv"),
@@ -58,15 +56,27 @@ def _version_choices(session: Session, access: Access) -> list[tuple[str, str]]:
     return [(str(EVERY_VERSION), "All versions"), *named]
 
 
-def _asked(chosen: Filter) -> str:
-    """The filter as the end of an address; empty where nothing is filtered."""
+def _filter_context(session: Session, access: Access, chosen: Filter) -> dict[str, Any]:
+    """What the form of the filter needs; `asked` is the filter as the end of an address."""
+    asked = _asked(chosen)
+    return {
+        "chosen": chosen,
+        "is_filtered": bool(asked),
+        "asked": asked,
+        "version_choices": _version_choices(session, access),
+        "group_choices": group_choices(session, access),
+    }
+
+
+def _asked(chosen: Filter, **more: str) -> str:
+    """The filter as the end of an address, with `more`; empty where nothing is filtered."""
     values = {
         "version": "" if chosen.version == EVERY_VERSION else str(chosen.version),
         "since": chosen.since.isoformat() if chosen.since else "",
         "until": chosen.until.isoformat() if chosen.until else "",
         "group": str(chosen.group or ""),
     }
-    kept = {name: value for name, value in values.items() if value}
+    kept = {name: value for name, value in {**values, **more}.items() if value}
     return f"?{urlencode(kept)}" if kept else ""
 
 
@@ -106,10 +116,31 @@ def _two_of(known: Sequence[str], one: str, other: str) -> tuple[str, str]:
 
 @router.get(BASE + "/flags")
 def show_flags(
-    request: Request, access: StaffAccess, session: SessionDep, chosen: FilterDep
+    request: Request,
+    access: StaffAccess,
+    session: SessionDep,
+    chosen: FilterDep,
+    flag: Annotated[uuid.UUID | None, Depends(read_flag)],
 ) -> Response:
-    flags = service.by_flag(session, access.project, chosen)
-    return render(request, "agree/flags.html", {**tools(access, "flags"), "flags": flags})
+    """Every flag, and how the one that was asked for went on."""
+    if chosen.group is not None:
+        find_group(session, access.project.id, chosen.group)
+    flags = by_flag(session, access.project, chosen)
+    one = find_flag(flags, flag)
+    context = {
+        **tools(access, "flags"),
+        **_filter_context(session, access, chosen),
+        "flags": flags,
+        "one": one,
+        "scopes": flag_charts.JUDGED,
+    }
+    if one is not None:
+        weeks = course_of(one)
+        asked = _asked(chosen, flag=str(one.flag.id))
+        csv_url = f"/api/v1/projects/{access.project.slug}/agreement/flag-weeks.csv{asked}"
+        context["agreement_chart"] = flag_charts.agreement_chart(one.flag, weeks, csv_url)
+        context["share_chart"] = flag_charts.share_chart(one.flag, weeks, csv_url)
+    return render(request, "agree/flags.html", context)
 
 
 @router.get(BASE + "/two")
