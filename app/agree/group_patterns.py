@@ -10,7 +10,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from app.agree.between import Side
-from app.agree.tally import COUNTS, FLAGS, NUMBERED, RATINGS, WEEK
+from app.agree.tally import COUNTS, FLAGS, NUMBERED, RATINGS, WEEK, at_once
 from app.tables.agree import EVERY_VERSION, NO_FLAG, NO_VERSION
 
 OF_GROUP = """
@@ -65,7 +65,8 @@ def group_rows(
         "since": since,
         "until": until,
     }
-    return session.execute(OF_FLAGS if is_of_flags else OF_RATINGS, values).all()
+    with at_once(session):
+        return session.execute(OF_FLAGS if is_of_flags else OF_RATINGS, values).all()
 
 
 BOTH = text(

@@ -5,6 +5,12 @@ pair itself. Its nine counts are of the answers 0 to 8: ratings 1 to 8, a flag's
 8 for "not applicable". What a flag left unanswered is no answer.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 N_CELLS = 9
 
 CELLS = ", ".join(f"count(*) filter (where value = {k})" for k in range(N_CELLS))
@@ -96,3 +102,23 @@ TALLY = """
 def tally(answers: str, which: str = "") -> str:
     """The statement that counts `RATINGS` or `FLAGS`, all or those of `which` (from "and" on)."""
     return TALLY.format(numbered=NUMBERED, week=WEEK, counts=COUNTS, answers=answers, which=which)
+
+
+# For a million answers at once: tables in memory, and hashed, where the planner, who knows nothing
+# of how many patterns there will be, would sort them or go through them one by one.
+AT_ONCE = text(
+    "set local work_mem = '128MB'; "
+    "set local enable_mergejoin = off; set local enable_nestloop = off"
+)
+AS_BEFORE = text(
+    "set local work_mem to default; set local enable_mergejoin to default; "
+    "set local enable_nestloop to default"
+)
+
+
+@contextmanager
+def at_once(session: Session) -> Iterator[None]:
+    """Within it, statements read very many answers fast."""
+    session.execute(AT_ONCE)
+    yield
+    session.execute(AS_BEFORE)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.agree.tally import FLAGS, RATINGS, tally
+from app.agree.tally import FLAGS, RATINGS, at_once, tally
 from app.tables.agree import EVERY_VERSION, NO_FLAG, NO_VERSION
 
 # A row's time is never before the start of the transaction that writes it. So whatever is not yet
@@ -58,16 +58,6 @@ TAKE_BACK = text(
     """
 )
 CLEAN = text("delete from agreement_pattern where project_id = :project and n = 0")
-# For a million answers at once: tables in memory, and hashed, where the planner, who knows nothing
-# of how many patterns there will be, would sort them or go through them one by one.
-AT_ONCE = text(
-    "set local work_mem = '128MB'; "
-    "set local enable_mergejoin = off; set local enable_nestloop = off"
-)
-AS_BEFORE = text(
-    "set local work_mem to default; set local enable_mergejoin to default; "
-    "set local enable_nestloop to default"
-)
 PAIRS = "and c.pair_id = any(:pairs)"
 
 
@@ -117,12 +107,9 @@ def _values(project_id: uuid.UUID) -> dict[str, Any]:
 
 def _count_all(session: Session, answers: str, values: dict[str, Any]) -> int:
     """Where nothing was counted before, so that there is nothing to take back."""
-    session.execute(AT_ONCE)
-    found = session.execute(
-        text(tally(answers)), {**values, "is_of_flags": answers is FLAGS}
-    ).rowcount  # type: ignore[attr-defined]
-    session.execute(AS_BEFORE)
-    return int(found)
+    with at_once(session):
+        done = session.execute(text(tally(answers)), {**values, "is_of_flags": answers is FLAGS})
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def _recount(session: Session, values: dict[str, Any], *, has_flags: bool) -> None:

@@ -31,27 +31,31 @@ WINDOW = 20_000
 LETTERS_A_WORD = 6.0
 FEWEST_FOR_BIAS = 100
 
+# The newest are found first, by their index: lengths of texts are looked up for those alone.
 ANSWERS = text(
     """
-    select c.id, c.pair_id, c.annotator_id, c.rating, c.confidence, c.is_flipped, c.seconds,
-        c.created_at, p.prompt_id,
-        length(a.text) as length_a, length(b.text) as length_b,
-        length(q.messages::text) as length_prompt
-    from comparison c
-    join pair p on p.id = c.pair_id and not p.is_gold
-    join prompt q on q.id = p.prompt_id
-    join completion a on a.id = p.completion_a_id
-    join completion b on b.id = p.completion_b_id
-    where c.project_id = :project and not c.is_retest and c.role = 'annotator' and (
-        not :is_without_excluded or not exists (
-            select from exclusion e where e.project_id = c.project_id
-            and e.person_id = c.annotator_id and e.lifted_at is null
+    with newest as materialized (
+        select c.id, c.pair_id, c.annotator_id, c.rating, c.confidence, c.is_flipped, c.seconds,
+            c.created_at, p.prompt_id, p.completion_a_id, p.completion_b_id
+        from comparison c
+        join pair p on p.id = c.pair_id and not p.is_gold
+        where c.project_id = :project and not c.is_retest and c.role = 'annotator' and (
+            not :is_without_excluded or c.annotator_id not in (
+                select person_id from exclusion where project_id = :project and lifted_at is null
+            )
         )
+        -- What follows from a ranking or an edit was on no page, and has no side and no pace.
+        and not exists (select from ranking_comparison r where r.comparison_id = c.id)
+        and not exists (select from rewrite w where w.derived_comparison_id = c.id)
+        order by c.created_at desc, c.id limit :n
     )
-    -- What follows from a ranking or an edit was on no page, and has no side and no pace.
-    and not exists (select from ranking_comparison r where r.comparison_id = c.id)
-    and not exists (select from rewrite w where w.derived_comparison_id = c.id)
-    order by c.created_at desc, c.id limit :n
+    select n.*, length(a.text) as length_a, length(b.text) as length_b,
+        length(q.messages::text) as length_prompt
+    from newest n
+    join prompt q on q.id = n.prompt_id
+    join completion a on a.id = n.completion_a_id
+    join completion b on b.id = n.completion_b_id
+    order by n.created_at desc, n.id
     """
 )
 

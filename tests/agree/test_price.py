@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.agree.cost.eta import FARTHEST_DAYS, days_until_done
-from app.agree.cost.price import Basis, Spent, price
+from app.agree.cost.price import MANY_DAYS, Basis, Spent, _over_days, price
 
 
 def simulated(seed: int, n_days: int = 120) -> Spent:
@@ -38,6 +38,17 @@ def test_few_days_give_the_normal_interval_over_answers_and_few_answers_none() -
     assert (few.value, few.low, few.basis) == (10.0, None, Basis.NOTHING)
     assert price(Spent.of([])).value is None
     assert price(Spent.of([(30.0, 400.0, 3, 0)])).value is None, "time on a flag nobody answered"
+
+
+def test_with_many_days_the_interval_is_the_same_without_drawing_any() -> None:
+    many = simulated(3, n_days=MANY_DAYS + 100)
+    low, high = _over_days(many, 4_000, 1)
+    found = price(many)
+    assert low is not None
+    assert high is not None
+    assert found.basis == Basis.DAYS
+    assert found.low == pytest.approx(low, rel=0.01)
+    assert found.high == pytest.approx(high, rel=0.01)
 
 
 def test_the_end_of_the_work_lies_in_its_interval_as_often_as_promised() -> None:

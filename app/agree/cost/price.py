@@ -2,8 +2,10 @@
 
 A price is a ratio of sums, Σ cost / Σ number, over days of people: the answers of one person on
 one day resemble each other, so whole days are resampled (a bootstrap over clusters; A. Davison,
-D. Hinkley, "Bootstrap Methods" (1997), section 3.8). With fewer days than `FEWEST_DAYS` the
-interval is the normal one over answers, which takes each answer to be on its own and is narrower.
+D. Hinkley, "Bootstrap Methods" (1997), section 3.8). With more days than `MANY_DAYS` the interval
+is the normal one of the linearised ratio over days (W. Cochran, "Sampling Techniques" (1977),
+chapter 6), which that bootstrap then comes to, without a draw. With fewer than `FEWEST_DAYS` it is
+the normal one over answers, which takes each answer to be on its own and is narrower.
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ import numpy as np
 from app.agree.exact import NORMAL, Floats
 
 FEWEST_DAYS = 10
+MANY_DAYS = 500
 FEWEST_ANSWERS = 20
 DRAWS = 1_000
 
@@ -67,6 +70,8 @@ def price(spent: Spent, *, draws: int = DRAWS, seed: int = 0) -> Price:
     if n <= 0:
         return UNKNOWN
     value = spent.total / n
+    if len(spent.costs) > MANY_DAYS:
+        return Price(value, *_linearised(spent, value), int(n), Basis.DAYS)
     if len(spent.costs) >= FEWEST_DAYS:
         return Price(value, *_over_days(spent, draws, seed), int(n), Basis.DAYS)
     m = float(spent.n_answers.sum())
@@ -75,6 +80,14 @@ def price(spent: Spent, *, draws: int = DRAWS, seed: int = 0) -> Price:
     variance = max(0.0, float(spent.squares.sum()) - spent.total**2 / m) * m / (m - 1)
     reach = NORMAL.inv_cdf(0.975) * variance**0.5 / n
     return Price(value, max(0.0, value - reach), value + reach, int(n), Basis.ANSWERS)
+
+
+def _linearised(spent: Spent, value: float) -> tuple[float, float]:
+    rest = spent.costs - value * spent.n_given  # [D], sums to 0
+    n_days = len(rest)
+    error = (float(rest @ rest) * n_days / (n_days - 1)) ** 0.5 / float(spent.n_given.sum())
+    reach = NORMAL.inv_cdf(0.975) * error
+    return max(0.0, value - reach), value + reach
 
 
 def _over_days(spent: Spent, draws: int, seed: int) -> tuple[float | None, float | None]:
