@@ -122,6 +122,7 @@ def test_a_kernel_that_fails_or_errs_or_has_no_gradients_is_not_used_and_the_run
         "differs by": settled("Llama", wrong),
         "RuntimeError: no such kernel": settled("Llama", broken),
         "does not support backward on CPU": settled("Llama", flex_attention),
+        "no such kernel)": settled("Llama", broken, attention="auto"),
         "gradients on GPUs alone": settled("Llama"),
         "has no dropout": settled("Noisy", dense, has_dropout=True),
     }

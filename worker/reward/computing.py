@@ -22,6 +22,7 @@ from worker.reward.scorer import Scorer
 from worker.runtime import Runtime
 
 BLOCKS, FLEX, PLAIN = "blocks", "flex", "plain"
+_TRIED = "flex attention, when tried,"
 _DROPOUTS = ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")
 
 
@@ -49,12 +50,14 @@ class Computing:
         scorer.kernel = found
         self.attention = FLEX if found else BLOCKS if scorer.is_packed else PLAIN
         is_sharded = configuration.is_sharded and scorer.runtime.world_size > 1
-        self.compile_reason = why_not(scorer, compiles, n_steps, is_sharded=is_sharded)
-        self.compile_reason = self.compile_reason or compile_layers(scorer)
+        refused = why_not(scorer, compiles, n_steps, is_sharded=is_sharded)
+        failed = "" if refused else compile_layers(scorer)
+        self.compile_reason = refused or failed
         self.is_compiled = not self.compile_reason
-        if attention == FLEX != self.attention:
+        # What was asked for, or tried without being asked for, and is not done.
+        if not found and (attention == FLEX or self.attention_reason.startswith(_TRIED)):
             note(f"Attention is computed part by part: {self.attention_reason}.")
-        if compiles == ON and not self.is_compiled:
+        if failed or (refused and compiles == ON):
             note(f"The network is not compiled: {self.compile_reason}.")
 
 
@@ -90,8 +93,8 @@ def _fault(kernel: Callable[[], Kernel], config: Any, runtime: Runtime, *, is_ca
     try:
         off = _difference(kernel(), config, runtime, is_causal=is_causal)
     except Exception as error:  # whatever a compiler says is a reason to do without
-        return f"flex attention fails here ({first_line(error)})"
-    return "" if off < CLOSE[runtime.dtype] else f"flex attention differs by {off:.1g} here"
+        return f"{_TRIED} fails here ({first_line(error)})"
+    return "" if off < CLOSE[runtime.dtype] else f"{_TRIED} differs by {off:.1g} here"
 
 
 def _difference(kernel: Kernel, config: Any, runtime: Runtime, *, is_causal: bool) -> float:
