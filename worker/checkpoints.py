@@ -19,7 +19,9 @@ from worker.errors import TrainerError
 
 MANIFEST = "manifest.json"
 Write = Callable[[Path], None]
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# PyTorch's writer says neither which error it met nor its number.
+_WRITER = ("PytorchStreamWriter failed", "unexpected pos", "iostream error")
 _SLACK_BYTES = 1 << 20
 
 
@@ -225,5 +227,7 @@ def _is_disk_full(error: BaseException, path: Path) -> bool:
         return True
     if not isinstance(error, RuntimeError):
         return False
+    if any(one in str(error) for one in _WRITER):
+        return True
     existing = next(one for one in (path, *path.parents) if one.exists())
     return shutil.disk_usage(existing).free < _SLACK_BYTES

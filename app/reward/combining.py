@@ -112,7 +112,9 @@ def _rows(report: dict[str, Any], names: dict[str, str]) -> list[tuple[str, floa
     alone = report.get("alone")
     if not alone:
         return []
-    people = {**alone, "both": report["overall"]}
+    people = {
+        "helpfulness": alone["helpfulness"], "safety": alone["safety"], "both": report["overall"],
+    }  # fmt: skip
     found = [(f"people: {name}", one) for name, one in people.items()]
     flag = report.get("by_flag")
     if flag:

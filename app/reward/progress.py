@@ -65,7 +65,7 @@ def _seconds_left(job: Job, pace: Pace | None, elapsed: float | None) -> float |
     """From the pace of the last steps; for jobs that report none from the whole, where no attempt
     was lost. What comes before the first step (loading, choosing a loss) says nothing of it."""
     left = job.progress_total - job.progress_done
-    if job.progress_total <= 0 or left < 0 or job.progress_done <= 0:
+    if job.progress_total <= 0 or left <= 0 or job.progress_done <= 0:
         return None
     step = pace.seconds_a_step() if pace else None
     if pace is None and job.attempt == 1 and elapsed is not None:

@@ -149,6 +149,18 @@ def test_a_trial_neither_goes_live_nor_counts_as_the_loops_and_its_trainer_is_no
     assert read_facts(session, project).is_set_trained
 
 
+def test_what_a_flag_says_and_what_people_preferred_are_not_held_against_each_other(
+    session: Session, browsing: Browsing, project: Project
+) -> None:
+    one = add_reward(session, project, 1)
+    two = add_reward(session, project, 2, configuration={"flag": "harmful"})
+    session.commit()
+    assert (
+        "They answer different questions"
+        in browsing.get(f"/projects/garden/reward/{one.id}?with={two.id}").text
+    )
+
+
 def test_heads_beside_the_models_own_stand_on_its_page_with_how_well_they_do(
     session: Session, browsing: Browsing, project: Project
 ) -> None:

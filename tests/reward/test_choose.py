@@ -42,6 +42,47 @@ def test_strength_is_used_where_it_says_something() -> None:
     assert choice.figures["plain"]["gain"] == 0.0
 
 
+def diverging(n_pairs: int, seed: int = 0) -> tuple[tuple[torch.Tensor, torch.Tensor], Encoded]:
+    """Each pair answered four times. On what the last feature marks, people toss a coin."""
+    stream = torch.Generator().manual_seed(seed)
+    texts = torch.randn(2 * n_pairs, 12, generator=stream)
+    texts[:, -1] = (torch.rand(2 * n_pairs, generator=stream) < 0.25).float()
+    taste = torch.randn(12, generator=stream)
+    taste[-1] = 0.0
+    first = torch.arange(n_pairs).repeat_interleave(4) * 2
+    felt = (texts[first] - texts[first + 1]) @ taste / 2
+    is_odd = (texts[first, -1] + texts[first + 1, -1]) > 0
+    felt = torch.where(is_odd, 0.05 * felt, 2 * felt)
+    flips = torch.rand(len(first), generator=stream) > torch.sigmoid(felt)
+    data = Encoded(
+        sequences=[],
+        chosen=torch.where(flips, first + 1, first),
+        rejected=torch.where(flips, first, first + 1),
+        strengths=torch.ones(len(first)),
+        weights=torch.ones(len(first)),
+        is_tie=torch.zeros(len(first), dtype=torch.bool),
+        groups=[str(one) for one in first.tolist()],
+        n_truncated=0,
+    )
+    return (texts[data.chosen], texts[data.rejected]), data
+
+
+def test_a_variance_is_tried_where_people_diverge_and_there_alone() -> None:
+    ends, data = diverging(250)
+    rows = range(len(data.chosen))
+    choice = compare(ends[0] - ends[1], rows, data, seed=0, ends=ends)
+    found = choice.figures["mean-variance"]
+    assert abs(found["gain"]) < 0.02, "the means alone say what those of plain do"
+    assert found["log_loss_by_own_variance"] < choice.figures["plain"]["log_loss"] - 0.02
+    agreed = replace(
+        data,
+        chosen=torch.minimum(data.chosen, data.rejected),
+        rejected=torch.maximum(data.chosen, data.rejected),
+    )
+    assert "mean-variance" not in compare(ends[0] - ends[1], rows, agreed, 0, ends=ends).figures
+    assert "mean-variance" not in compare(ends[0] - ends[1], rows, data, 0).figures
+
+
 def test_a_head_is_the_optimum_of_its_objective() -> None:
     x = torch.randn(50, 3, dtype=torch.double, generator=torch.Generator().manual_seed(1))
     target = torch.tensor([1.0, -2.0, 0.5], dtype=torch.double)

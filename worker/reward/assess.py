@@ -41,6 +41,7 @@ def assess(
     progress: Progress,
 ) -> Assessed:
     """Judge on held-out `rows[1]`, fit on `rows[0]`; folds a head of variances into the model."""
+    progress.note("Judging the model by held-out comparisons")
     spread, variance = None, None
     if configuration.loss is Loss.MEAN_VARIANCE:
         spread = fold(model, data, configuration.batch_size, runtime)

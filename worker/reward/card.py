@@ -29,7 +29,8 @@ comparable between completions of one prompt, and say little across prompts.
 | what an honest model of as many comparisons would show | {ece_scaled_by_chance} |
 {by_strength}
 
-The second row is the ceiling: no model can predict single answers better than people agree.
+The second row is how well one person's answer predicts another's. A model that knows what most
+people would say can do better, and none does well on answers that are chance.
 
 ## How sure it is, and how often rightly
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from worker.reward.data import Encoded
+from worker.reward.diverging import diverges, held_out_normal
 from worker.reward.frozen import FrozenFeatures, sample
 from worker.reward.score import calibrate_temperature
 from worker.reward.strength import USUAL_THRESHOLD, Loss, losses_of, pair_weights
@@ -47,6 +48,7 @@ CANDIDATES = (
     Candidate(Loss.MARGIN),
     *(Candidate(Loss.SOFT, one) for one in _TEMPERATURES),
 )
+NORMAL = Candidate(Loss.MEAN_VARIANCE)
 WITH_TIES = tuple(Candidate(Loss.TIES, threshold=one) for one in _THRESHOLDS)
 
 
@@ -55,7 +57,8 @@ class Choice:
     """The candidate chosen, and each one's held-out log-loss beside that of plain Bradley-Terry.
 
     figures: name → {"log_loss", "accuracy", "gain", "gain_standard_error"}, where gain is the log-
-    loss of the plain one less this one's, over the same pairs. units: how wide each one's scores
+    loss of the plain one less this one's, over the same pairs; for mean-variance, whose means alone
+    are published, also that with each completion's own variance. units: how wide each one's scores
     are for what they know, beside those of plain Bradley-Terry with all answers alike, which are
     log-odds; out of fold as well.
     """
@@ -81,7 +84,8 @@ def choose_loss(
     rows = sample(range(len(data)), seed)
     if len(rows) < FEWEST:
         return Choice(Candidate(Loss.SCALED), {})
-    return compare(features.differences(rows), rows, data, seed, candidates=candidates)
+    chosen, rejected = ends = features.ends(rows)
+    return compare(chosen - rejected, rows, data, seed, candidates=candidates, ends=ends)
 
 
 def compare(
@@ -91,10 +95,13 @@ def compare(
     seed: int,
     *,
     candidates: Sequence[Candidate] | None = None,
+    ends: tuple[Tensor, Tensor] | None = None,
 ) -> Choice:
     """The same for differences of features, [N, H], of the comparisons `rows` [N] of `data`.
 
-    Without `candidates` all are tried; the first is what the others are measured against.
+    Without `candidates` all are tried that the data allow; the first is what the others are
+    measured against. With the features of both `ends`, [N, H] each, mean-variance is one of them
+    where enough pairs were answered either way.
     """
     x = differences.double()
     x = x / x.square().mean(dim=0, keepdim=True).sqrt().clamp(min=1e-6)  # [N, H]
@@ -104,13 +111,22 @@ def compare(
     kept = ~data.is_tie[index]
     if candidates is None:
         candidates = CANDIDATES if bool(kept.all()) else CANDIDATES + WITH_TIES
+        if ends is not None and diverges(data, rows):
+            candidates = (*candidates, NORMAL)
 
     def judged(candidate: Candidate, data: Encoded) -> Tensor:
         return held_out_differences(x, index, data, folds, candidate, precision=precision)[kept]
 
-    found = {one: judged(one, data) for one in candidates}
+    found = {one: judged(one, data) for one in candidates if one != NORMAL}
+    logits = None
+    if NORMAL in candidates and ends is not None:
+        means, logits = held_out_normal(ends, index, data, folds, precision=precision)
+        found[NORMAL] = means[kept]
     baseline = _log_losses(found[candidates[0]])
     figures = {one.name: _figures(d, baseline) for one, d in found.items()}
+    if logits is not None:
+        own = float(_log_losses(logits[kept]).mean())
+        figures[NORMAL.name]["log_loss_by_own_variance"] = own
     best = min(candidates, key=lambda one: figures[one.name]["log_loss"])
     alike = judged(CANDIDATES[0], replace(data, weights=torch.ones(len(data))))
     units = {one: _unit(d, alike) for one, d in found.items()}

@@ -25,6 +25,11 @@ class FrozenFeatures:
 
     def differences(self, rows: Sequence[int]) -> Tensor:
         """Features of the chosen less those of the rejected completion of some rows, [n, H]."""
+        chosen, rejected = self.ends(rows)
+        return chosen - rejected
+
+    def ends(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Features of the chosen and of the rejected completion of some rows, [n, H] each."""
         sides = [side[list(rows)].tolist() for side in (self._data.chosen, self._data.rejected)]
         missing = sorted({one for side in sides for one in side} - self._read.keys())
         if missing:
@@ -32,7 +37,7 @@ class FrozenFeatures:
             found = read_features(self._model, sequences, self._batch_size, self._runtime)
             self._read.update(zip(missing, found, strict=True))
         chosen, rejected = (torch.stack([self._read[one] for one in side]) for side in sides)
-        return chosen - rejected
+        return chosen, rejected
 
 
 def sample(rows: Iterable[int], seed: int, most: int = MOST_ROWS) -> list[int]:

@@ -77,7 +77,7 @@ def _parquet(path: Path) -> list[tuple[int, Any]]:
     try:
         return list(enumerate(read_table(path).to_pylist(), 1))
     except (OSError, ValueError) as error:
-        raise TrainerError(f"{path.name} is not Parquet: {error}.") from error
+        raise TrainerError(f"{path.name} is not Parquet, or it is damaged.") from error
 
 
 def _item(row: Any, number: int) -> Item:

@@ -32,6 +32,7 @@ def curve_before(
     """The learning curve, before any training; the other processes wait for the first one."""
     if not runtime.is_main:
         return None
+    progress.note("Measuring what more comparisons would bring")
     try:
         return learning_curve(
             model,

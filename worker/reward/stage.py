@@ -59,7 +59,6 @@ def train_reward_model(
     model, tokenizer, configuration, rows = _begin(
         *(files, configure, runtime, base_model, seed), is_quantised=is_quantised
     )
-    progress.note("Weighing answers and choosing the loss, by what the untrained network reads")
     prepared = _prepare(
         *(model, tokenizer, rows[0], configuration, runtime),
         progress=progress,
@@ -74,8 +73,6 @@ def train_reward_model(
     _tell_what_was_cut(data, configuration, progress)
     held_out = encode(rows[1], tokenizer, configuration.max_length)
     both = (data, held_out, configuration, runtime)
-    if has_curve:
-        progress.note("Measuring what more comparisons would bring")
     curve = curve_before(model, *both, progress=progress) if has_curve else None
     computing = Computing()
     model, taken = _train(
@@ -84,26 +81,33 @@ def train_reward_model(
         data_hash=data_hash,
         computing=computing,
     )
-    progress.note("Judging the model by held-out comparisons")
-    found = assess(
-        *(model, tokenizer, data, held_out, configuration),
-        runtime=runtime,
-        rows=rows,
-        progress=progress,
-    )
+    judged = (model, tokenizer, data, held_out, configuration)
+    found = assess(*judged, runtime=runtime, rows=rows, progress=progress)
     report = _report(prepared, found, rows, seed=seed, curve=curve, training_seconds=taken) | {
         "data_hash": data_hash,
         "computing": asdict(computing),
         "seconds": time.monotonic() - started,
     }
+    report = dict(finite(report))
     if runtime.is_main:
-        report = finite(report)
-        if configuration.quantisation:
-            merge_adapters(model)
-        publish(files.out, model, tokenizer, report, rows=rows[1], found=found)
-        shutil.rmtree(files.checkpoints, ignore_errors=True)
+        _publish(files, model, tokenizer, report, rows=rows[1], found=found)
     progress.result(report)
     return report
+
+
+def _publish(
+    files: RewardFiles,
+    model: Any,
+    tokenizer: Any,
+    report: dict[str, Any],
+    *,
+    rows: list[Preference],
+    found: Assessed,
+) -> None:
+    if report["configuration"]["quantisation"]:
+        merge_adapters(model)
+    publish(files.out, model, tokenizer, report, rows=rows, found=found)
+    shutil.rmtree(files.checkpoints, ignore_errors=True)
 
 
 def _begin(
@@ -140,6 +144,7 @@ def _prepare(
     progress: Progress,
     chooses_loss: bool,
 ) -> Prepared:
+    progress.note("Weighing answers and choosing the loss, by what the untrained network reads")
     data = encode(rows, tokenizer, configuration.max_length)
     if configuration.epochs is None:
         configuration = replace(configuration, epochs=usual_epochs(data, configuration.batch_size))

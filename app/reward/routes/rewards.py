@@ -109,13 +109,16 @@ def _topic_charts(session: Session, run: RewardRun, csv_url: str) -> list[Markup
 
 def _compare_values(session: Session, pair: Sequence[RewardRun]) -> dict[str, Any]:
     one, two = pair
+    # What a flag says is another question than what people preferred: no comparison of margins.
+    asks_alike = one.configuration.get("flag") == two.configuration.get("flag")
     return {
         "charts": [account.strength_chart(run) for run in pair],
         "rows": list(FIGURES),
         "held_out": [figures.held_out(run) for run in pair],
         "sets": [queries.find_set(session, run) for run in pair],
         "intervals": [figures.interval_words(r.accuracy, figures.n_held_out(r)) for r in pair],
-        "contest": contest(judgements.list_couples(session, one, two)),
+        "asks_alike": asks_alike,
+        "contest": contest(judgements.list_couples(session, one, two)) if asks_alike else None,
         "tastes": _tastes(pair),
     }
 
