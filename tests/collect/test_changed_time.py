@@ -39,7 +39,7 @@ def test_a_change_adds_its_active_time_by_control_to_what_the_answer_took(
     flag = make_flag(session, session.get_one(Project, said.project_id), "Rude")
     url = f"{COLLECT}/answers/{said.id}"
     assert 'name="times"' in browsing.get(url).text
-    first = {"revision": "1", "rating": "7", "seconds": "9", "times": "left:4,rating:3,comment:1"}
+    first = {"revision": "1", "rating": "6", "seconds": "9", "times": "left:4,rating:3,comment:1"}
     for _ in range(2):
         assert browsing.post(url, first).status_code == 303
     side = "B" if said.is_flipped else "A"
@@ -64,7 +64,7 @@ def test_a_change_is_believed_no_more_time_than_went_by_and_none_without_a_scrip
 ) -> None:
     said = answered(session, browsing)
     url = f"{COLLECT}/answers/{said.id}"
-    long = {"revision": "1", "rating": "7", "seconds": "6000", "times": "left:4000,right:2000"}
+    long = {"revision": "1", "rating": "6", "seconds": "6000", "times": "left:4000,right:2000"}
     assert browsing.post(url, long).status_code == 303
     assert math.fsum(kept(session).values()) == pytest.approx(300, abs=30)
     assert said.seconds == pytest.approx(305, abs=30)

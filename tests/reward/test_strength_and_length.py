@@ -24,7 +24,8 @@ from worker.tiny import make_tiny
 
 COMMON = {
     **{"objective": "helpfulness", "batch_size": 16, "max_length": 64, "seed": 0},
-    **{"epochs": 2.0, "ensemble": 0},
+    **{"epochs": 2.0, "ensemble": 0, "lora_rank": None, "quantisation": None, "is_sharded": False},
+    **{"attention": "auto", "compiles": "auto"},
 }
 
 
