@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app import runs
 from app.datasets.service import find_set
 from app.errors import NotFound
-from app.reward import account, doubt, figures, judgements, queries
+from app.reward import account, doubt, figures, judgements, queries, tried
 from app.reward.forms import RunIn
 from app.reward.queries import Curve
 from app.reward.service import request_run
@@ -84,10 +84,12 @@ def show_scores(run_id: uuid.UUID, access: StaffAccess, session: SessionDep) -> 
 def show_account(
     run_id: uuid.UUID, what: str, access: StaffAccess, session: SessionDep
 ) -> Response:
-    """One chart of a run's page as CSV: strength, calibration, growth, tastes, flags, annotators,
-    groups, topics or surprises. Raises NotFound for another."""
+    """One chart of a run's page as CSV: strength, calibration, growth, tastes, losses, flags,
+    annotators, groups, topics or surprises. Raises NotFound for another."""
     run = runs.find(session, RewardRun, access.project.id, run_id)
-    table = _database_table(session, run, what) or account.as_table(run, what)
+    table = _database_table(session, run, what) or (
+        tried.as_rows(run.report) if what == "losses" else account.as_table(run, what)
+    )
     if table is None:
         raise NotFound("There is no such table of a reward run.")
     return csv_response(as_csv(*table), f"reward-run-{run.number}-{what}.csv")

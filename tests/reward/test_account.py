@@ -136,9 +136,18 @@ def test_the_account_joins_the_figures_and_the_card_says_them(tmp_path: Path) ->
         "code_commit": None, "configuration": {"base_model": "tiny", "loss": "scaled"},
     }  # fmt: skip
     write_card(tmp_path / "README.md", report)
+    assert "Which loss" not in (tmp_path / "README.md").read_text("utf-8")
+    one = {"log_loss": 0.6, "gain": 0.03, "gain_standard_error": 0.01}
+    write_card(tmp_path / "README.md", {**report, "losses_tried": {"margin": one}})
     card = (tmp_path / "README.md").read_text("utf-8")
-    for words in ("| length | ", "a second person agrees", "the ceiling is not known",
-                  "2 conversations lost", "Its taste differs"):  # fmt: skip
+    for words in (
+        "| margin | 0.600 | 0.030 ± 0.010 (standard error) |",
+        "| length | ",
+        "a second person agrees",
+        "the ceiling is not known",
+        "2 conversations lost",
+        "Its taste differs",
+    ):
         assert words in card
     assert len(limits_of(report)) == 5
 

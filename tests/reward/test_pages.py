@@ -62,6 +62,31 @@ def test_a_run_shows_its_figures_with_n_and_interval_and_the_baseline_beside_the
     assert "every 2s" not in page
 
 
+def test_a_run_says_which_losses_were_tried_and_which_it_learns_by(
+    browsing: Browsing, project: Project, session: Session
+) -> None:
+    run = add_reward(session, project, 1)
+    assert "Which loss" not in browsing.get(f"{RUNS}/{run.id}").text
+    figures = {"accuracy": 0.7, "gain_standard_error": 0.004}
+    run.report = {
+        **run.report,
+        "configuration": {"loss": "soft", "soft_temperature": 0.85},
+        "losses_tried": {
+            "plain": {"log_loss": 0.61, "gain": 0.0, **figures, "gain_standard_error": 0.0},
+            "soft at 0.85": {"log_loss": 0.59, "gain": 0.02, **figures},
+            "scaled": {"log_loss": 0.62, "gain": -0.01, **figures},
+        },
+    }
+    session.commit()
+    page = browsing.get(f"{RUNS}/{run.id}").text
+    assert page.count(", chosen<") == 1
+    assert "soft at 0.85, chosen<" in page
+    assert "0.020 ± 0.004" in page
+    assert "−0.010 ± 0.004" in page
+    csv = browsing.get(f"/api/v1/projects/garden/reward-runs/{run.id}/account/losses.csv").text
+    assert csv.splitlines()[1] == "soft at 0.85,0.59,0.7,0.02,0.004,True"
+
+
 def test_a_running_run_asks_again_and_shows_no_figure_it_does_not_have(
     browsing: Browsing, project: Project, session: Session
 ) -> None:

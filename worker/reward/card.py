@@ -32,7 +32,7 @@ comparable between completions of one prompt, and say little across prompts.
 The second row is how well one person's answer predicts another's. A model that knows what most
 people would say can do better, and none does well on answers that are chance.
 
-## How sure it is, and how often rightly
+{losses}## How sure it is, and how often rightly
 
 | it says | it is right | comparisons |
 | --- | --- | --- |
@@ -82,6 +82,7 @@ def write_card(path: Path, report: dict[str, Any]) -> None:
             ece_scaled_by_chance=_figure(figures["ece_scaled_by_chance"]),
             temperature=_figure(figures["temperature"]),
             by_strength=_by_strength(figures["by_strength"]),
+            losses=_losses(report.get("losses_tried") or {}),
             longer_wins=_figure(figures["longer_wins"]),
             agreement=_agreement(figures["agreement"]),
             calibration=_calibration(figures["calibration"]),
@@ -121,6 +122,22 @@ def limits_of(report: dict[str, Any]) -> list[str]:
     if not figures["agreement"]["n_pairs"]:
         limits.append("No pair was answered by two people, so the ceiling is not known.")
     return limits
+
+
+def _losses(tried: dict[str, dict[str, float]]) -> str:
+    """A section about the losses that were tried; nothing where one was asked for by name."""
+    if not tried:
+        return ""
+    rows = "\n".join(
+        f"| {name} | {_figure(one['log_loss'])} "
+        f"| {_with_error(one['gain'], one['gain_standard_error'])} |"
+        for name, one in sorted(tried.items(), key=lambda pair: pair[1]["log_loss"])
+    )
+    return (
+        "## Which loss it learnt by\n\nTried before the training, with heads on what the untrained "
+        "network reads, on held-out pairs.\n\n| loss | log-loss | better than plain Bradley-Terry "
+        f"by |\n| --- | --- | --- |\n{rows}\n\n"
+    )
 
 
 def _agreement(figures: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app import runs
-from app.reward import account, asking, doubt, figures, judgements, queries, service
+from app.reward import account, asking, doubt, figures, judgements, queries, service, tried
 from app.reward.paired import contest
 from app.reward.routes.frame import RunPages, run_router
 from app.tables.projects import Project
@@ -52,7 +52,13 @@ def _run_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any
     }
 
 
-NO_ACCOUNT: dict[str, Any] = {"alarms": [], "charts": [], "surprises": [], "ceiling": None}
+NO_ACCOUNT: dict[str, Any] = {
+    "alarms": [],
+    "charts": [],
+    "surprises": [],
+    "ceiling": None,
+    "tried": [],
+}
 
 
 def _account_values(session: Session, run: RewardRun, csv_url: str) -> dict[str, Any]:
@@ -84,6 +90,8 @@ def _account_values(session: Session, run: RewardRun, csv_url: str) -> dict[str,
         "ceiling": account.ceiling(run),
         "surprises": judgements.list_surprises(session, run),
         "surprises_csv": base + "surprises.csv",
+        "tried": tried.list_tried(run.report),
+        "tried_csv": base + "losses.csv",
     }
 
 
