@@ -146,3 +146,17 @@ def _command_line(pid: int) -> str:
         check=False,
     )
     return listing.stdout.strip()
+
+
+def shared_memory_mb() -> int:
+    """How much of the machine's memory, or of the container's, a server shares between its
+    processes: an eighth, from 128 MB to 1 GB.
+
+    The manual's advice is a quarter of a machine that is the database's own (PostgreSQL 18, 19.4);
+    this one is the trainer's too. It is taken from the machine as pages are first used.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    # Where containers are limited by version 2 of control groups; a missing file or "max" is none.
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+    return max(128, min(1024, min(limits) // 8 // 2**20))

@@ -29,6 +29,7 @@ from app.postgres.host import (
     find_postgres_binaries,
     possible_identities,
     postgres_version,
+    shared_memory_mb,
 )
 
 USER = DATABASE = "prefloop"
@@ -41,7 +42,7 @@ TUNING = {
     "port": PORT,
     "unix_socket_permissions": "0700",
     "max_connections": "100",
-    "shared_buffers": "128MB",
+    "shared_buffers": f"{shared_memory_mb()}MB",
     "work_mem": "8MB",
     "maintenance_work_mem": "64MB",
     "random_page_cost": "1.1",  # solid-state disks
