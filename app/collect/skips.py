@@ -17,6 +17,7 @@ from app.projects.held import hold_skipped
 from app.projects.skipping import in_words
 from app.tables.base import utc_now
 from app.tables.collect import Assignment, AssignmentState, Expiry, Pair
+from app.tables.kinds import PromptAssignment
 from app.tables.projects import Project
 
 TAKE_BACK = timedelta(minutes=1)
@@ -75,9 +76,7 @@ def unskip(
     skipped = own_assignment(session, assignment_id, annotator_id, project_id=project_id, lock=True)
     if skipped.state is AssignmentState.LEASED:
         return skipped
-    is_late = skipped.ended_at is None or skipped.ended_at < utc_now() - TAKE_BACK
-    if skipped.state is not AssignmentState.SKIPPED or is_late:
-        raise Conflict("A skip can be taken back within a minute. This one has gone to others.")
+    refuse_gone(skipped)
     if not skipped.is_retest and not take_room(session, skipped.pair_id):
         raise Conflict("Others have taken that pair meanwhile; there is no room left in it.")
     _put_aside(session, skipped)
@@ -85,6 +84,13 @@ def unskip(
     give_again(session, skipped)
     hold_skipped(session, session.get_one(Project, project_id), skipped.pair_id)
     return skipped
+
+
+def refuse_gone(skipped: Assignment | PromptAssignment) -> None:
+    """Raises Conflict for what was not skipped within the last minute."""
+    is_late = skipped.ended_at is None or skipped.ended_at < utc_now() - TAKE_BACK
+    if skipped.state is not AssignmentState.SKIPPED or is_late:
+        raise Conflict("A skip can be taken back within a minute. This one has gone to others.")
 
 
 def _put_aside(session: Session, skipped: Assignment) -> None:

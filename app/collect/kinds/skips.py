@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.collect.kinds.leases import give_again, has_room, release
-from app.collect.skips import TAKE_BACK
+from app.collect.skips import TAKE_BACK, refuse_gone
 from app.errors import Conflict
 from app.tables.base import utc_now
 from app.tables.collect import AssignmentState
@@ -39,9 +39,7 @@ def unskip(session: Session, skipped: PromptAssignment) -> None:
     """
     if skipped.state is AssignmentState.LEASED:
         return
-    is_late = skipped.ended_at is None or skipped.ended_at < utc_now() - TAKE_BACK
-    if skipped.state is not AssignmentState.SKIPPED or is_late:
-        raise Conflict("A skip can be taken back within a minute. This one has gone to others.")
+    refuse_gone(skipped)
     if not has_room(session, skipped):
         raise Conflict("Others have taken that prompt meanwhile; there is no room left in it.")
     held = session.scalar(
